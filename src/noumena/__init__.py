@@ -1,0 +1,57 @@
+"""noumena: latent variable models, fitted by EM and its descendants.
+
+Importing the package is light: JAX, scikit-learn and the rest are loaded when a name is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Where each public name lives.
+_HOME = {
+    # estimators
+    "GaussianMixture": "noumena.estimators.gaussian_mixture",
+    # to write a model of one's own
+    "Block": "noumena.core.block",
+    "Model": "noumena.core.model",
+    # priors
+    "NormalInverseWishart": "noumena.families.normal_inverse_wishart",
+    # outcomes
+    "Status": "noumena.core.result",
+    "Trace": "noumena.core.result",
+    # errors and warnings
+    **dict.fromkeys(
+        (
+            "ColumnMismatchError",
+            "ColumnTypeError",
+            "ConvergenceWarning",
+            "DataError",
+            "DegenerateWarning",
+            "ModelFileError",
+            "NoumenaError",
+            "NoumenaWarning",
+        ),
+        "noumena.core.errors",
+    ),
+}
+
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from .core.block import Block as Block
+    from .core.model import Model as Model
+    from .core.result import Status as Status
+    from .core.result import Trace as Trace
+    from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
+    from .families.normal_inverse_wishart import NormalInverseWishart as NormalInverseWishart
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'noumena' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,81 @@
+"""The E-step of every model: the bound and its gradient, summed over blocks; and the M-step beside it."""
+
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from .block import Block
+from .lanes import models_over_lanes, over_lanes
+from .model import Model, Natural
+
+
+@jax.jit
+def _add_block(models: Model, block: Block, total: tuple[Array, Natural]) -> tuple[Array, Natural]:
+    """Add F and S of one block to the running total, one piece after the other.
+
+    The lanes share no parameters, so the gradient of the sum of their bounds is the stack of their gradients, and
+    what does not depend on a lane (the features of the rows) is computed once for all.
+    """
+
+    def objective(naturals: Natural, piece: Block) -> tuple[Array, Array]:
+        bounds = over_lanes(lambda model, natural: model.bound(natural, piece), models, naturals)
+        lanes = bounds @ piece.weight  # (lanes, rows) · (rows,)
+        return jnp.sum(lanes), lanes
+
+    naturals = over_lanes(lambda model: model.natural(), models)
+
+    def step(total: tuple[Array, Natural], piece: Block) -> tuple[tuple[Array, Natural], None]:
+        (_, lanes), stats = jax.value_and_grad(objective, has_aux=True)(naturals, piece)
+        return jax.tree.map(jnp.add, total, (lanes, stats)), None
+
+    return lax.scan(step, total, block)[0]
+
+
+@jax.jit
+def _zero(models: Model) -> tuple[Array, Natural]:
+    naturals = over_lanes(lambda model: model.natural(), models)
+    leaf = jax.tree.leaves(naturals)[0]
+    return jnp.zeros(leaf.shape[0], leaf.dtype), jax.tree.map(jnp.zeros_like, naturals)
+
+
+def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " lanes"], Natural]:
+    """F = Σ weight · bound and S = ∂F/∂η = Σ weight · E_q[T], for a stack of models.
+
+    Parameters
+    ----------
+    models : Model
+        A stack of them, see `noumena.core.lanes.stack`.
+    blocks : iterable of Block
+        Consumed once; may be longer than memory.
+
+    Returns
+    -------
+    F : array, shape (lanes,)
+        In nats, constants kept.
+    S : tree of arrays
+        The structure and shapes of the stacked natural parameters.
+    """
+    total = _zero(models)
+    for block in blocks:
+        total = _add_block(models, block, total)
+    return total
+
+
+def _edge(model: Model) -> tuple[Array, Array]:
+    return jnp.asarray(model.log_prior(), dtype=float), jnp.asarray(model.degenerate(), dtype=bool)
+
+
+@jax.jit
+def edge(models: Model) -> tuple[Float[Array, " lanes"], Bool[Array, " lanes"]]:
+    """Log prior of each lane, and whether its parameters have run into the edge of their space."""
+    return over_lanes(_edge, models)
+
+
+@jax.jit
+def maximisation(models: Model, stats: Natural) -> tuple[Model, tuple[Array, Array]]:
+    """The M-step of each lane of a stack: ``update`` mapped over the lanes, and the `edge` of its outcome."""
+    updated = models_over_lanes(lambda model, s: model.update(s), models, stats)
+    return updated, over_lanes(_edge, updated)

@@ -1,0 +1,49 @@
+"""Models side by side: a stack of restarts is one model whose arrays have a leading axis of lanes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .model import Model, is_fixed
+
+
+def _axes(models: Model) -> Any:
+    """For each node of the tree, the axis of the lanes: 0, or None where the lanes share it."""
+    return jax.tree.map(lambda leaf: 0 if eqx.is_array(leaf) else None, models, is_leaf=is_fixed)
+
+
+def _per_lane(function: Callable[..., Any], models: Model, *others: Model) -> Model:
+    """``function`` on every array that differs between lanes; what is `Fixed` is the first model's."""
+    return jax.tree.map(
+        lambda leaf, *rest: function(leaf, *rest) if eqx.is_array(leaf) else leaf, models, *others, is_leaf=is_fixed
+    )
+
+
+def stack(models: Sequence[Model]) -> Model:
+    """Models of one structure, along a new leading axis of lanes."""
+    return _per_lane(lambda *leaves: jnp.stack(leaves), *models)
+
+
+def lane(models: Model, index: Any) -> Model:
+    """One model of a stack (integer index), or a smaller stack (array of indices)."""
+    return _per_lane(lambda leaf: leaf[index], models)
+
+
+def choose(accept: Any, ours: Model, theirs: Model) -> Model:
+    """Lane by lane, ``ours`` where ``accept`` (shape (lanes,)) is true, else ``theirs``."""
+    accept = jnp.asarray(accept)
+    return _per_lane(lambda a, b: jnp.where(accept.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), ours, theirs)
+
+
+def over_lanes(function: Callable[..., Any], models: Model, *others: Any) -> Any:
+    """Map ``function(model, *other)`` over the lanes of a stack; ``others`` carry the same leading axis."""
+    return eqx.filter_vmap(function, in_axes=(_axes(models), *(0 for _ in others)))(models, *others)
+
+
+def models_over_lanes(function: Callable[..., Model], models: Model, *others: Any) -> Model:
+    """As `over_lanes` for a function that returns a model of the same structure."""
+    axes = _axes(models)
+    return eqx.filter_vmap(function, in_axes=(axes, *(0 for _ in others)), out_axes=axes)(models, *others)

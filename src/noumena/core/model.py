@@ -1,0 +1,80 @@
+"""The one thing to write for a new model: its bound, and how statistics become parameters."""
+
+import abc
+from typing import Any, Self, TypeAlias
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float
+
+from .block import Block
+
+Natural: TypeAlias = Any
+"""A tree of arrays: the natural parameters η. Statistics have the same structure."""
+
+
+class Fixed(eqx.Module):
+    """Arrays that belong to a model but are no parameters: a coordinate frame, a prior's hyperparameters.
+
+    No fit moves them, and restarts side by side have them in common.
+    """
+
+    value: Any
+
+
+def is_fixed(node: Any) -> bool:
+    """Whether a node of a model's tree is `Fixed`."""
+    return isinstance(node, Fixed)
+
+
+class Model(eqx.Module):
+    """A latent variable model p(x, z | θ), pure and immutable; its fields are θ, but for those that are `Fixed`.
+
+    With log p(x, z | θ) = ⟨η(θ), T(x, z)⟩ + c(x), the gradient of the bound with respect to η is the expected
+    statistic E_q[T(x, z)] (Fisher's identity for exact q, the envelope theorem for any q held at its optimum).
+    That gradient is the whole E-step, so a model says only
+
+    - ``bound``: log p(x | θ) of each row, or a lower bound of it, as a differentiable function of η, and
+    - ``update``: the parameters that maximise the expected complete-data log likelihood given the statistics.
+
+    Both are traced by JAX and mapped over restarts: write them for one model with ``jax.numpy``.
+    """
+
+    def natural(self) -> Natural:
+        """Natural parameters η(θ), a tree of arrays; by default the model's own floating-point fields."""
+        return jax.tree.map(
+            lambda leaf: leaf if eqx.is_inexact_array(leaf) else None,  # `Fixed` is no array: None
+            self,
+            is_leaf=is_fixed,
+        )
+
+    @abc.abstractmethod
+    def bound(self, natural: Natural, block: Block) -> Float[Array, " rows"]:
+        """Evidence lower bound of each row in nats, constants kept.
+
+        Parameters
+        ----------
+        natural : tree of arrays
+            η, as given by `natural`; differentiate through this argument only.
+        block : Block
+            One piece: ``x`` of shape (rows, d). Rows of weight 0 must give finite values too.
+
+        Returns
+        -------
+        array, shape (rows,)
+        """
+
+    @abc.abstractmethod
+    def update(self, stats: Natural) -> Self:
+        """M-step: the model whose parameters maximise ⟨η(θ), stats⟩ (+ log prior), given Σ_rows weight · E_q[T].
+
+        ``self`` holds the parameters that the statistics were taken at, for M-steps that iterate.
+        """
+
+    def log_prior(self) -> Float[Array, ""] | float:
+        """Log density of the prior at θ (0 for maximum likelihood); the loop raises Σ bound + log prior."""
+        return 0.0
+
+    def degenerate(self) -> Array | bool:
+        """Whether parameters have run into the edge of their space (a collapsed component, say); scalar bool."""
+        return False

@@ -1,0 +1,78 @@
+"""Many starts side by side: first as short runs, then the best ones to convergence."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .block import Block
+from .fit import fit
+from .lanes import stack
+from .model import Model
+from .result import Fit, Status, Trace
+
+#: Iterations of the short runs. Most of what tells good starts from bad ones shows in the first few.
+SHORT = 10
+
+
+def fit_best(
+    starts: Model, groups: np.ndarray, blocks: Iterable[Block], *, max_iter: int, keep: float = 0.25, **options: Any
+) -> dict[Any, Fit]:
+    """The best fit of each group of starts.
+
+    Parameters
+    ----------
+    starts : Model
+        A stack.
+    groups : array, shape (lanes,)
+        Lanes of one group compete (the starts of one number of components, say).
+    blocks : iterable of Block
+    max_iter : int
+        Most iterations of a lane, those of the short run included.
+    keep : float
+        Share of each group that goes on to convergence; at least one.
+    **options
+        Passed to `noumena.core.fit.fit`.
+
+    Returns
+    -------
+    dict
+        From group to its best `Fit`: the highest objective among the lanes that did not degenerate, if there are any.
+    """
+    names, counts = np.unique(groups, return_counts=True)
+    if counts.max() == 1:
+        fits = fit(starts, blocks, max_iter=max_iter, **options)
+        return dict(zip(groups.tolist(), fits, strict=True))
+    short_iter = min(SHORT, max_iter)
+    options_short = {**options, "tol": 0.0, "accelerate": None}
+    short = fit(starts, blocks, max_iter=short_iter, **options_short)
+    best: dict[Any, Fit] = {}
+    chosen: list[int] = []
+    for name in names:
+        members = np.flatnonzero(groups == name)
+        ordered = sorted(members.tolist(), key=lambda i: _merit(short[i]), reverse=True)
+        chosen += ordered[: max(1, int(np.ceil(keep * len(members))))]
+    if short_iter == max_iter or any(short[i].status is Status.INTERRUPTED for i in chosen):
+        finished = [short[i] for i in chosen]
+    else:
+        options.pop("start", None)
+        finished = fit(stack([short[i].model for i in chosen]), blocks, max_iter=max_iter - short_iter, **options)
+        finished = [_joined(short[i], long) for i, long in zip(chosen, finished, strict=True)]
+    for i, one in zip(chosen, finished, strict=True):
+        name = groups[i].item()
+        if name not in best or _merit(one) > _merit(best[name]):
+            best[name] = one
+    return best
+
+
+def _merit(fit: Fit) -> tuple[bool, float]:
+    """What fits are ranked by: a degenerate one comes after every other, for its likelihood is a spike, not a fit."""
+    return fit.status is not Status.DEGENERATE, fit.objective if np.isfinite(fit.objective) else -np.inf
+
+
+def _joined(short: Fit, long: Fit) -> Fit:
+    trace = Trace(
+        np.concatenate([short.trace.objective, long.trace.objective[1:]]),
+        np.concatenate([short.trace.accepted, long.trace.accepted[1:]]),
+    )
+    return Fit(long.model, long.objective, long.bound, long.status, trace)

@@ -1,0 +1,167 @@
+"""From a table to the blocks that the E-step scans: grouped by missing cells, padded, cut into pieces."""
+
+from collections.abc import Callable, Iterator
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.block import Block
+from .summary import SLAB, Summary
+from .table import Table
+
+#: Tables up to this size are kept as device arrays; larger ones are read slab by slab at each iteration.
+RESIDENT_BYTES = 48_000_000
+#: Groups of rows smaller than this are not worth a program of their own.
+_LEAST_GROUP = 512
+#: Sizes that the number of missing cells is rounded up to.
+_SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+
+class Source:
+    """A table as an iterable of blocks; every iteration gives the same ones.
+
+    Rows are grouped by their number of missing cells, since the work per row grows with its cube, and each group is
+    filled up with rows of weight 0 to whole pieces, so that few shapes occur and a program is compiled once for each.
+
+    Parameters
+    ----------
+    table : Table
+    summary : Summary
+        Of this table: its histogram of missing cells decides the groups.
+    rows_per_piece : callable
+        From the most missing cells of a group to the number of rows that the model likes to see at once.
+    weight : array, shape (n_rows,), optional
+        1 by default.
+    label : array of int, shape (n_rows,), optional
+        −1 (unknown) by default.
+    split_missing : bool
+        False puts all rows into one group, for models to which a missing cell is no extra work.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        summary: Summary,
+        rows_per_piece: Callable[[int], int],
+        *,
+        weight: np.ndarray | None = None,
+        label: np.ndarray | None = None,
+        split_missing: bool = True,
+    ) -> None:
+        self._table, self._rows_per_piece = table, rows_per_piece
+        self._weight, self._label = weight, label
+        self._sizes = _group_sizes(summary.missing_per_row, split_missing)
+        bytes_needed = table.n_rows * (table.n_columns + 2) * 8
+        self._kept: list[Block] | None = None
+        self._keep = bytes_needed <= RESIDENT_BYTES
+
+    def __iter__(self) -> Iterator[Block]:
+        if not self._keep:
+            yield from (block for block, _ in self.indexed())
+            return
+        if self._kept is None:
+            self._kept = [block for block, _ in self.indexed()]
+        yield from self._kept
+
+    def indexed(self) -> Iterator[tuple[Block, np.ndarray]]:
+        """Blocks with the row numbers of their rows, shape (pieces, rows); −1 for rows that only fill up."""
+        pending = _Pending(self._sizes, self._rows_per_piece, None if self._keep else SLAB)
+        start = 0
+        for slab in self._table.slabs(self._table.n_rows if self._keep else SLAB):
+            stop = start + len(slab)
+            weight = np.ones(len(slab)) if self._weight is None else self._weight[start:stop]
+            label = np.full(len(slab), -1, np.int32) if self._label is None else self._label[start:stop]
+            yield from pending.add(slab, weight, label, np.arange(start, stop))
+            start = stop
+        yield from pending.rest()
+
+
+def _group_sizes(missing_per_row: np.ndarray, split: bool) -> list[int]:
+    """Upper ends of the groups: rounded counts that occur, small groups merged into the next larger one."""
+    present = np.flatnonzero(missing_per_row)
+    most = int(present[-1]) if len(present) else 0
+    if not split:
+        return [most]
+    ends = [size for size in _SIZES if size < most]
+    sizes: list[int] = []
+    waiting, low = 0, 0
+    for end in ends:
+        rows = int(missing_per_row[low : end + 1].sum())
+        low = end + 1
+        waiting += rows
+        if waiting >= _LEAST_GROUP or (end == 0 and rows):
+            sizes.append(end)
+            waiting = 0
+    return [*sizes, most]
+
+
+class _Pending:
+    """Rows waiting, group by group, to fill a block."""
+
+    def __init__(self, sizes: list[int], rows_per_piece: Callable[[int], int], fixed_rows: int | None) -> None:
+        self._sizes, self._rows_per_piece = sizes, rows_per_piece
+        self._fixed = fixed_rows  # streaming: every block of a group has the same shape
+        self._waiting: dict[int, list[tuple[np.ndarray, ...]]] = {size: [] for size in sizes}
+
+    def add(self, x: np.ndarray, *columns: np.ndarray) -> Iterator[tuple[Block, np.ndarray]]:
+        """Sort rows into their groups; give the blocks that are full."""
+        if self._sizes == [0]:
+            groups = [(0, slice(None))]
+        else:
+            missing = np.isnan(x).sum(axis=1)
+            end = np.searchsorted(self._sizes, missing)
+            groups = [(size, np.flatnonzero(end == g)) for g, size in enumerate(self._sizes)]
+        for size, rows in groups:
+            part = (x[rows], *(column[rows] for column in columns))
+            if self._fixed is None:
+                if len(part[0]):
+                    yield self._block(size, part, self._pieces_for(size, len(part[0])))
+                continue
+            self._waiting[size].append(part)
+            pieces, rows_each = self._fixed_shape(size)
+            while sum(len(one[0]) for one in self._waiting[size]) >= pieces * rows_each:
+                yield self._block(size, self._take(size, pieces * rows_each), (pieces, rows_each))
+
+    def rest(self) -> Iterator[tuple[Block, np.ndarray]]:
+        """The blocks of the rows still waiting."""
+        for size, waiting in self._waiting.items():
+            if left := sum(len(one[0]) for one in waiting):
+                yield self._block(size, self._take(size, left), self._fixed_shape(size))
+
+    def _take(self, size: int, rows: int) -> tuple[np.ndarray, ...]:
+        waiting = self._waiting[size]
+        whole = waiting[0] if len(waiting) == 1 else tuple(np.concatenate(c) for c in zip(*waiting, strict=True))
+        self._waiting[size] = [tuple(column[rows:] for column in whole)] if len(whole[0]) > rows else []
+        return tuple(column[:rows] for column in whole)
+
+    def _fixed_shape(self, size: int) -> tuple[int, int]:
+        rows = self._rows_per_piece(size)
+        assert self._fixed is not None
+        budget = self._fixed if size == 0 else self._fixed // 4
+        return max(1, budget // rows), rows
+
+    def _pieces_for(self, size: int, n: int) -> tuple[int, int]:
+        rows = self._rows_per_piece(size)
+        if n >= rows:
+            return -(-n // rows), rows
+        grid = max(16, 2 ** (n.bit_length() - 3))  # at most an eighth too many, and few different shapes
+        return 1, -(-n // grid) * grid
+
+    def _block(
+        self, size: int, part: tuple[np.ndarray, ...], shape: tuple[int, int]
+    ) -> tuple[Block, np.ndarray]:
+        x, weight, label, index = part
+        n, room = len(x), shape[0] * shape[1]
+        if n < room:
+            fill = room - n
+            x = np.concatenate([x, np.broadcast_to(x[:1], (fill, x.shape[1]))])  # any row will do: its weight is 0
+            weight = np.concatenate([weight, np.zeros(fill)])
+            label = np.concatenate([label, np.full(fill, -1, label.dtype)])
+            index = np.concatenate([index, np.full(fill, -1, index.dtype)])
+        block = Block(
+            jnp.asarray(x.reshape(*shape, -1)),
+            jnp.asarray(weight.reshape(shape)),
+            jnp.asarray(label.reshape(shape)),
+            size,
+        )
+        return block, index.reshape(shape)

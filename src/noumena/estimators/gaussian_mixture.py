@@ -1,0 +1,359 @@
+"""Gaussian mixtures: model-based clustering with missing cells."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any, Self
+
+import jax
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ..core.accelerate import accelerator
+from ..core.errors import ConvergenceWarning, DataError, DegenerateWarning
+from ..core.fit import Progress
+from ..core.result import Fit, Status
+from ..data.summary import check_columns, summarise
+from ..families.covariance import Structure
+from ..families.diagonal_normal import DiagonalParameters
+from ..families.normal_inverse_wishart import NormalInverseWishart
+from ..models.gaussian import GaussianMixtureDensity
+from .inputs import known_labels, row_weights, table_for_fit
+from .mixture_estimator import MixtureEstimator, double_precision
+from .mixture_fitting import Problem, Settings, fit_mixtures
+
+_STARTS = ("kmeans", "hierarchical", "random")
+
+
+class GaussianMixture(MixtureEstimator):
+    """Mixture of multivariate normals, fitted by EM to tables with missing cells.
+
+    The density of a row is Σ_k π_k N(x | μ_k, Σ_k). Missing cells, in any pattern, are integrated out exactly, at the fit
+    and in every method; nothing is imputed on the way.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        K.
+    covariance : str, default="VVV"
+        What the Σ_k share: one of the 14 structures of model-based clustering (EII VII EEI VEI EVI VVI EEE VEE EVE VVE
+        EEV VEV EVV VVV: volume, shape and orientation each Equal, Variable or the Identity; E or V for one column), or
+        scikit-learn's names ``"full"`` (VVV), ``"tied"`` (EEE), ``"diag"`` (VVI), ``"spherical"`` (VII).
+    prior : NormalInverseWishart or "default", optional
+        Conjugate prior on each (μ_k, Σ_k): the fit is then maximum a posteriori, and no component can collapse.
+        ``"default"`` is the weak prior of Fraley & Raftery (2007). None is maximum likelihood.
+    n_init : int, default=1
+        Number of starts: side by side, first as short runs, then the best quarter to convergence.
+    init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
+        How starts are found: k-means seeded by k-means++, Ward's agglomeration of sphered rows (then k-means for further
+        starts), random responsibilities; or given responsibilities, shape (n_rows, K), or labels, shape (n_rows,).
+    weights_init, means_init, covariances_init : array, optional
+        Parameters to start from, shapes (K,), (K, d) and (K, d, d).
+    tol : float, default=1e-4
+        The fit has converged when the gain in total log likelihood that is still to come, projected from the latest
+        steps, is below this many nats. 0 runs exactly ``max_iter`` iterations.
+    max_iter : int, default=1000
+    accelerate : {"squarem", "anderson", None}, default="squarem"
+        Extrapolates EM's steps; one that would lower the log likelihood is taken back.
+    random_state : int, RandomState or None
+    verbose : int, default=0
+        Above 0, prints the objective every so many iterations.
+
+    Attributes
+    ----------
+    weights_ : array, shape (K,)
+    means_ : array, shape (K, d)
+    covariances_ : array, shape (K, d, d)
+        Full matrices, whatever the structure.
+    log_likelihood_ : float
+        log p(observed cells) of the training rows, in nats.
+    n_parameters_ : int
+        Free parameters.
+    trace_ : Trace
+        The objective (log likelihood, plus log prior if there is one) at every iteration.
+    status_ : Status
+        How the fit ended; ``status_.message`` says it in words.
+    converged_ : bool
+    n_iter_ : int
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Where the table has column names.
+
+    Notes
+    -----
+    Ctrl-C during a fit keeps the best parameters so far, with the status ``interrupted``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import noumena as nm
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.concatenate([rng.normal(0, 1, (100, 2)), rng.normal(6, 1, (100, 2))])
+    >>> x[::7, 0] = np.nan
+    >>> gm = nm.GaussianMixture(n_components=2, random_state=0).fit(x)
+    >>> gm.status_.value
+    'converged'
+    >>> gm.weights_.round(1)
+    array([0.5, 0.5])
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance: str = "VVV",
+        prior: NormalInverseWishart | str | None = None,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        covariances_init: Any = None,
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        accelerate: str | None = "squarem",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance = covariance
+        self.prior = prior
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.covariances_init = covariances_init
+        self.tol = tol
+        self.max_iter = max_iter
+        self.accelerate = accelerate
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : table, shape (n_rows, d)
+            NumPy array, data frame (pandas, polars, Arrow, …), SciPy sparse matrix, or the path of a CSV or Parquet
+            file or folder. NaN, null and NA are missing cells.
+        y : array of int, shape (n_rows,), optional
+            Known components, −1 where unknown. A ``y`` without any −1 is not used, as pipelines hand one to every step.
+        sample_weight : array, shape (n_rows,), optional
+            Non-negative; a row of weight 2 counts as the row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            For a table, weights or labels that cannot be used; names the column or row.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Where ``max_iter`` was not enough.
+        DegenerateWarning
+            Where a component collapsed.
+        """
+        problem = self._problem(X, y, sample_weight)
+        sizes = [self._checked_size(problem)]
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        with double_precision():
+            settings = self._settings(problem, sizes[0])
+            fit = fit_mixtures(problem, settings, sizes, rng)[sizes[0]]
+            self._adopt(fit, sizes[0])
+        self._tell(problem)
+        return self
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> Problem:
+        """Check the table, the weights and the labels; one pass over the rows."""
+        table = table_for_fit(self, X, least_rows=2)
+        weight = row_weights(sample_weight, table.n_rows)
+        label = known_labels(y, table.n_rows)
+        summary = summarise(table, weight)
+        check_columns(summary, self._column_names())
+        return Problem(table, summary, weight, label)
+
+    def _column_names(self) -> list[str]:
+        names = getattr(self, "feature_names_in_", None)
+        return [f"x{i}" for i in range(self.n_features_in_)] if names is None else list(names)
+
+    def _checked_size(self, problem: Problem) -> int:
+        size = _integer("n_components", self.n_components, 1)
+        check_size(problem, size)
+        return size
+
+    def _settings(self, problem: Problem, size: int, progress: Progress | None = None) -> Settings:
+        d = problem.table.n_columns
+        if self.covariance in ("E", "V") and d > 1:
+            raise ValueError(f"covariance={self.covariance!r} is for one column; this table has {d}: use EII or VII")
+        accelerator(self.accelerate)  # refuses unknown names
+        if isinstance(self.init_params, str):
+            if self.init_params not in _STARTS:
+                raise ValueError(f"init_params={self.init_params!r}: choose among {', '.join(_STARTS)}, or pass an array")
+        else:
+            _check_start(np.asarray(self.init_params), problem.table.n_rows, size)
+        prior = self.prior
+        if isinstance(prior, str) and prior != "default":
+            raise ValueError(f'prior={prior!r}: choose "default", a NormalInverseWishart or None')
+        if isinstance(prior, NormalInverseWishart) and len(prior.mean.value) != d:
+            raise ValueError(f"the prior is for {len(prior.mean.value)} columns, the table has {d}")
+        return Settings(
+            structure=Structure.named(self.covariance),
+            prior=prior,
+            n_init=_integer("n_init", self.n_init, 1),
+            init_params=self.init_params,
+            weights_init=_given("weights_init", self.weights_init, (size,)),
+            means_init=_given("means_init", self.means_init, (size, d)),
+            covariances_init=_given("covariances_init", self.covariances_init, (size, d, d)),
+            tol=_real("tol", self.tol, 0.0),
+            max_iter=_integer("max_iter", self.max_iter, 1),
+            accelerate=self.accelerate,
+            progress=progress or _printer(self.verbose),
+        )
+
+    def _adopt(self, fit: Fit, size: int) -> None:
+        """Take a fit's parameters, in the units of the data."""
+        model = jax.tree.map(np.asarray, fit.model)
+        keep = slice(size)
+        location, scale = model.family.frame.location.value, model.family.frame.scale.value
+        parameters = jax.tree.map(lambda part: part[keep] if part.shape[:1] == model.weights.shape else part, model.parameters)
+        self._model = type(model)(model.family, model.weights[keep], parameters, model.active[keep])
+        self.weights_ = self._model.weights
+        self.means_ = location + scale * parameters.mean
+        if isinstance(parameters, DiagonalParameters):
+            self.covariances_ = parameters.variance[:, :, None] * np.eye(len(scale)) * scale**2
+        else:
+            self.covariances_ = parameters.covariance * np.outer(scale, scale)
+        self.n_parameters_ = size - 1 + model.family.n_parameters(size)
+        self.log_likelihood_ = fit.bound
+        self.trace_, self.status_ = fit.trace, fit.status
+        self.n_iter_ = max(len(fit.trace) - 1, 1)
+
+    def _tell(self, problem: Problem) -> None:
+        """Warn about what the user should know of the fit just adopted."""
+        if self.status_ is Status.DEGENERATE:
+            rows = self.weights_ * problem.summary.total_weight
+            warnings.warn(degenerate_message(self, rows, self._column_names()), DegenerateWarning, stacklevel=3)
+        elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
+            warnings.warn(
+                f"{self.status_.value} after {self.n_iter_} iterations: {self.status_.message}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _density(self) -> GaussianMixtureDensity:
+        check_is_fitted(self)
+        return GaussianMixtureDensity(self.weights_, self.means_, self.covariances_)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None
+            The estimator's own where None.
+
+        Returns
+        -------
+        X : array, shape (n_samples, d)
+        components : array of int, shape (n_samples,)
+        """
+        check_is_fitted(self)
+        n = _integer("n_samples", n_samples, 1)
+        return self._density().sample(n, self._rng(random_state))
+
+    def _rng(self, random_state: Any) -> np.random.Generator:
+        chosen = self.random_state if random_state is None else random_state
+        return np.random.default_rng(check_random_state(chosen).randint(2**31))
+
+
+def check_size(problem: Problem, size: int) -> None:
+    """Refuse more components than rows, or than labels allow."""
+    rows = problem.table.n_rows if problem.weight is None else int(np.count_nonzero(problem.weight))
+    if rows < size:
+        raise DataError(
+            f"Expected n_samples >= n_components but got n_components = {size}, n_samples = {rows}: "
+            "ask for fewer components"
+        )
+    if problem.label is not None and problem.label.max() >= size:
+        raise DataError(
+            f"y holds the label {problem.label.max()}, but the components are numbered 0 to {size - 1}: "
+            f"raise n_components to {problem.label.max() + 1} or relabel"
+        )
+
+
+def degenerate_message(gm: GaussianMixture, rows: np.ndarray, names: list[str]) -> str:
+    """Which components collapsed, along which columns, and what to do."""
+    told = []
+    for k in np.flatnonzero(gm._model.parameters.collapsed):
+        if rows[k] < 1e-6:
+            told.append(f"component {k} lost all its rows")
+            continue
+        scale = gm._model.family.frame.scale.value
+        values, vectors = np.linalg.eigh(gm.covariances_[k] / np.outer(scale, scale))
+        along = [names[j] for j in np.argsort(-np.abs(vectors[:, 0])) if abs(vectors[j, 0]) > 0.3][:3]
+        told.append(
+            f"component {k} (weight {gm.weights_[k]:.3g}, {rows[k]:.1f} rows) collapsed in {', '.join(along)}: "
+            f"its variance there is held at {values[0]:.1e} of the columns' own"
+        )
+    return (
+        "; ".join(told)
+        + '. Its likelihood is a spike, not a fit: use fewer components, a simpler covariance structure, prior="default", '
+        "or drop columns that repeat each other."
+    )
+
+
+def _integer(name: str, value: Any, least: int) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}={value!r} must be an integer of at least {least}")
+    return int(value)
+
+
+def _real(name: str, value: Any, least: float) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not value >= least:
+        raise ValueError(f"{name}={value!r} must be a number of at least {least}")
+    return float(value)
+
+
+def _given(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    if value is None:
+        return None
+    array = np.asarray(value, dtype=float)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    if name == "weights_init" and not (array > 0).all():
+        raise ValueError("weights_init must be positive")
+    if name == "covariances_init":
+        for k, sigma in enumerate(array):
+            if not np.allclose(sigma, sigma.T) or np.linalg.eigvalsh(sigma)[0] <= 0:
+                raise ValueError(f"covariances_init[{k}] is not symmetric positive definite")
+    return array
+
+
+def _check_start(start: np.ndarray, n_rows: int, size: int) -> None:
+    if start.ndim == 1:
+        good = start.shape == (n_rows,) and np.isin(start, np.arange(size)).all()
+    else:
+        good = start.shape == (n_rows, size) and bool((start >= 0).all())
+    if not good:
+        raise ValueError(
+            f"init_params as an array must hold labels 0..{size - 1}, shape ({n_rows},), or responsibilities, "
+            f"shape ({n_rows}, {size}); got shape {start.shape}"
+        )
+
+
+def _printer(verbose: int) -> Progress | None:
+    if not verbose:
+        return None
+
+    def show(iteration: int, objective: np.ndarray, running: int) -> None:
+        if iteration % int(verbose) == 0:
+            print(f"iteration {iteration}: best objective {objective.max():.6f}, {running} of {len(objective)} running")
+
+    return show

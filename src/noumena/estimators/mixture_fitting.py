@@ -1,0 +1,219 @@
+"""From a checked table to fitted mixtures: frame, starts, blocks, loop. One or many numbers of components at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..core.expectation import maximisation
+from ..core.fit import Progress
+from ..core.lanes import stack
+from ..core.model import Fixed
+from ..core.restarts import fit_best
+from ..core.result import Fit
+from ..data.source import Source
+from ..data.summary import SLAB, Summary
+from ..data.table import Table
+from ..families.covariance import FLOOR, Structure
+from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.normal import Frame, Normal, NormalParameters
+from ..families.normal_inverse_wishart import NormalInverseWishart
+from ..models.mixture import Mixture, MixtureNatural
+from ..models.starts import responsibilities
+
+#: Starts are looked for on at most so many rows.
+START_ROWS = 20_000
+#: Numbers a piece may hold: 4 MB, which the caches near the cores take.
+_PIECE_NUMBERS = 500_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A checked table with what a fit needs to know of it."""
+
+    table: Table
+    summary: Summary
+    weight: np.ndarray | None
+    label: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fit: the estimator's parameters, checked."""
+
+    structure: Structure
+    prior: NormalInverseWishart | str | None
+    n_init: int
+    init_params: Any
+    weights_init: np.ndarray | None
+    means_init: np.ndarray | None
+    covariances_init: np.ndarray | None
+    tol: float
+    max_iter: int
+    accelerate: str | None
+    progress: Progress | None = None
+
+
+def rows_per_piece(family: Normal | DiagonalNormal, n_components: int):  # type: ignore[no-untyped-def]
+    """Piece sizes for a family: powers of two that keep a piece's working set in the caches."""
+
+    def rows(missing: int) -> int:
+        wanted = _PIECE_NUMBERS / family.footprint(n_components, missing)
+        return int(np.clip(2 ** round(np.log2(wanted)), 64, 16_384))
+
+    return rows
+
+
+def gaussian_family(
+    structure: Structure, summary: Summary, prior: NormalInverseWishart | str | None, n_components: int
+) -> Normal | DiagonalNormal:
+    """The family of a structure, in a frame that suits it: centred, and scaled column by column if it may be."""
+    location, variance = summary.mean, summary.variance
+    d = len(location)
+    common = np.full(d, np.sqrt(variance.mean()))
+    scale = np.sqrt(variance) if structure.scale_invariant else common
+    floor = FLOOR * float(np.min(variance / scale**2))
+    if isinstance(prior, str):
+        prior = NormalInverseWishart.default(location, variance, n_components)
+    framed = prior.framed(location, scale) if prior is not None else None
+    kind = DiagonalNormal if structure.diagonal else Normal
+    return kind(Frame.of(location, scale), structure, Fixed(jnp.asarray(floor)), framed)
+
+
+def fit_mixtures(
+    problem: Problem, settings: Settings, sizes: Sequence[int], rng: np.random.Generator
+) -> dict[int, Fit]:
+    """The best fit for each number of components; all of them run side by side, padded to the largest.
+
+    A conjugate prior that depends on the number of components (``"default"``) makes each size a run of its own.
+    """
+    if settings.prior == "default" and len(sizes) > 1:
+        return {size: fit_mixtures(problem, settings, [size], rng)[size] for size in sizes}
+    most = max(sizes)
+    family = gaussian_family(settings.structure, problem.summary, settings.prior, most)
+    sample = _sample(problem, rng)
+    n_init = 1 if _fully_given(settings) else settings.n_init
+    lanes, stats, groups = [], [], []
+    for size in sizes:
+        for attempt in range(n_init):
+            lanes.append(_blank(family, size, most))
+            stats.append(_start(family, settings, sample, problem, size, most, attempt, rng))
+            groups.append(size)
+    start = jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts)), *stats)
+    models, _ = maximisation(stack(lanes), start)
+    models = _overridden(models, settings, family)
+    source = Source(
+        problem.table,
+        problem.summary,
+        rows_per_piece(family, most * len(lanes)),
+        weight=problem.weight,
+        label=problem.label,
+        split_missing=not family.holes_are_free,
+    )
+    given = any(p is not None for p in (settings.weights_init, settings.means_init, settings.covariances_init))
+    return fit_best(
+        models,
+        np.array(groups),
+        source,
+        max_iter=settings.max_iter,
+        tol=settings.tol,
+        accelerate=settings.accelerate,
+        start=None if given else start,
+        progress=settings.progress,
+    )
+
+
+def _blank(family: Normal | DiagonalNormal, size: int, most: int) -> Mixture:
+    active = jnp.arange(most) < size
+    return Mixture(family, jnp.where(active, 1 / size, 0.0), family.initial(most), active)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    x: np.ndarray
+    weight: np.ndarray
+    label: np.ndarray
+    rows: np.ndarray
+    share: float  # of the total weight
+
+
+def _sample(problem: Problem, rng: np.random.Generator) -> _Sample:
+    """Rows to find starts on: all of them, or a random part of a large table."""
+    table, n = problem.table, problem.table.n_rows
+    rows = np.arange(n)
+    if problem.weight is not None:
+        rows = rows[problem.weight > 0]
+    if len(rows) > START_ROWS:
+        rows = np.sort(rng.choice(rows, START_ROWS, replace=False))
+    parts, start = [], 0
+    for slab in table.slabs(SLAB):
+        stop = start + len(slab)
+        low, high = np.searchsorted(rows, [start, stop])
+        parts.append(slab[rows[low:high] - start])
+        start = stop
+    weight = np.ones(len(rows)) if problem.weight is None else problem.weight[rows]
+    label = np.full(len(rows), -1) if problem.label is None else problem.label[rows]
+    return _Sample(np.concatenate(parts), weight, label, rows, float(weight.sum()) / problem.summary.total_weight)
+
+
+def _start(
+    family: Normal | DiagonalNormal,
+    settings: Settings,
+    sample: _Sample,
+    problem: Problem,
+    size: int,
+    most: int,
+    attempt: int,
+    rng: np.random.Generator,
+) -> MixtureNatural:
+    """Statistics of one start, scaled up to the whole table."""
+    summary = problem.summary
+    u = (sample.x - summary.mean) / np.sqrt(summary.variance)
+    if not isinstance(settings.init_params, str):
+        given = np.asarray(settings.init_params)
+        shares = np.eye(size)[given.astype(int)] if given.ndim == 1 else given.astype(float)
+        r = shares[sample.rows] * sample.weight[:, None]
+    elif settings.means_init is not None:
+        centres = (settings.means_init - summary.mean) / np.sqrt(summary.variance)
+        near = np.stack([np.nansum((u - centre) ** 2, axis=1) for centre in centres]).argmin(axis=0)
+        r = np.eye(size)[near] * sample.weight[:, None] + 1e-3 / size
+    else:
+        # agglomeration is deterministic: further starts of it would be the same
+        method = settings.init_params if attempt == 0 or settings.init_params != "hierarchical" else "kmeans"
+        r = responsibilities(method, u, sample.weight, sample.label, size, rng)
+    r = np.pad(r, ((0, 0), (0, most - size))) / sample.share
+    return MixtureNatural(r.sum(axis=0), family.statistics(sample.x, r))
+
+
+def _fully_given(settings: Settings) -> bool:
+    return (settings.means_init is not None and settings.covariances_init is not None) or not isinstance(
+        settings.init_params, str
+    )
+
+
+def _overridden(models: Mixture, settings: Settings, family: Normal | DiagonalNormal) -> Mixture:
+    """Starts with the parameters that the user gave in place of those found."""
+    weights, parameters = models.weights, models.parameters
+    frame = family.frame
+    lanes = weights.shape[0]
+
+    def repeat(value: np.ndarray) -> jax.Array:
+        return jnp.asarray(np.broadcast_to(value, (lanes, *value.shape)))
+
+    if settings.weights_init is not None:
+        weights = repeat(settings.weights_init / settings.weights_init.sum())
+    if settings.means_init is not None:
+        location, scale = np.asarray(frame.location.value), np.asarray(frame.scale.value)
+        parameters = parameters._replace(mean=repeat((settings.means_init - location) / scale))
+    if settings.covariances_init is not None:
+        scale = np.asarray(frame.scale.value)
+        covariance = settings.covariances_init / np.outer(scale, scale)
+        if isinstance(parameters, DiagonalParameters):
+            parameters = parameters._replace(variance=repeat(np.diagonal(covariance, axis1=1, axis2=2)))
+        else:
+            assert isinstance(parameters, NormalParameters)
+            parameters = parameters._replace(covariance=repeat(covariance))
+    return Mixture(models.family, weights, parameters, models.active)

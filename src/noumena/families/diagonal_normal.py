@@ -1,0 +1,106 @@
+"""Normals with diagonal covariances: no product of two columns is ever taken, so hundreds of columns are cheap."""
+
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..core.block import Block
+from ..core.model import Fixed
+from .covariance import Structure
+from .family import Family
+from .normal import LOG_2PI, Frame
+from .normal_inverse_wishart import NormalInverseWishart
+
+
+class DiagonalNatural(NamedTuple):
+    """η = (μ/σ², −1/2σ²), the coefficients of T(x) = (x, x²)."""
+
+    linear: Float[Array, "K d"]
+    quadratic: Float[Array, "K d"]
+
+
+class DiagonalParameters(NamedTuple):
+    """K normals in the family's frame; ``collapsed`` says which are held up by the variance floor."""
+
+    mean: Float[Array, "K d"]
+    variance: Float[Array, "K d"]
+    collapsed: Bool[Array, " K"]
+
+
+class DiagonalNormal(Family):
+    """K normals N(μ_k, diag(σ_k²)) whose variances have one of the structures with orientation I."""
+
+    holes_are_free: ClassVar[bool] = True
+
+    frame: Frame
+    structure: Structure = eqx.field(static=True)
+    floor: Fixed
+    prior: NormalInverseWishart | None = None
+
+    def natural(self, parameters: DiagonalParameters) -> DiagonalNatural:
+        return DiagonalNatural(parameters.mean / parameters.variance, -0.5 / parameters.variance)
+
+    def log_normaliser(self, natural: DiagonalNatural) -> Float[Array, " K"]:
+        return jnp.sum(_cell_normaliser(natural), axis=1)
+
+    def marginal(self, natural: DiagonalNatural, block: Block) -> Float[Array, "rows K"]:
+        u, hole, log_jacobian = self.frame.enter(jnp.asarray(block.x))
+        features, coefficients = [u, u * u], [natural.linear, natural.quadratic]
+        if block.missing:
+            features.append(jnp.where(hole, 1.0, 0.0))
+            coefficients.append(_cell_normaliser(natural))  # a missing cell integrates to its own normaliser
+        product = jnp.concatenate(features, axis=1) @ jnp.concatenate(coefficients, axis=1).T
+        return product + log_jacobian[:, None]
+
+    def maximise(
+        self, count: Float[Array, " K"], stats: DiagonalNatural, previous: DiagonalParameters
+    ) -> DiagonalParameters:
+        alive = count > 1e-8
+        n = jnp.where(alive, count, 1.0)
+        mean = stats.linear / n[:, None]
+        scatter = stats.quadratic - stats.linear * mean
+        if self.prior is not None:
+            mean, scatter, n = self.prior.maximise_diagonal(n, mean, scatter)
+        n, scatter = jnp.where(alive, n, 0.0), jnp.where(alive[:, None], scatter, 0.0)
+        variance, at_floor = self.structure.maximise_diagonal(n, scatter, self.floor.value)
+        return DiagonalParameters(
+            jnp.where(alive[:, None], mean, previous.mean),
+            jnp.where(alive[:, None], variance, previous.variance),
+            at_floor | ~alive,
+        )
+
+    def log_prior(self, parameters: DiagonalParameters) -> Float[Array, " K"]:
+        if self.prior is None:
+            return jnp.zeros(parameters.mean.shape[0])
+        d = parameters.mean.shape[1]
+        log_jacobian = -(d + 2) * jnp.sum(jnp.log(self.frame.scale.value))
+        covariance = parameters.variance[:, :, None] * jnp.eye(d)
+        return self.prior.log_density(parameters.mean, covariance) + log_jacobian
+
+    def collapsed(self, parameters: DiagonalParameters) -> Bool[Array, " K"]:
+        return parameters.collapsed
+
+    def initial(self, n_components: int) -> DiagonalParameters:
+        shape = (n_components, self.frame.location.value.shape[0])
+        return DiagonalParameters(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(n_components, dtype=bool))
+
+    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> DiagonalNatural:
+        u, hole = self.frame.enter_array(x)
+        return DiagonalNatural(responsibilities.T @ u, responsibilities.T @ (u * u + hole))
+
+    def n_parameters(self, n_components: int) -> int:
+        d = self.frame.location.value.shape[0]
+        return n_components * d + self.structure.n_parameters(n_components, d)
+
+    def footprint(self, n_components: int, missing: int) -> int:
+        d = self.frame.location.value.shape[0]
+        return 3 * d + 2 * n_components
+
+
+def _cell_normaliser(natural: DiagonalNatural) -> Float[Array, "K d"]:
+    # ∫ exp(hu − ½Ju²) du = exp(½h²/J) √(2π/J)
+    precision = -2 * natural.quadratic
+    return 0.5 * (natural.linear**2 / precision - jnp.log(precision) + LOG_2PI)

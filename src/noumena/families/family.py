@@ -1,0 +1,97 @@
+"""What every exponential family offers, to mixtures and on its own."""
+
+import abc
+from typing import Any, ClassVar, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..core.block import Block
+from ..core.model import Natural
+
+Parameters: TypeAlias = Any
+"""A tree of arrays with a leading axis of K components, in the family's own terms (means, covariances)."""
+
+
+class Family(eqx.Module):
+    """K densities p(x | k) = h(x) exp(⟨η_k, T(x)⟩ − A(η_k)) over the same columns.
+
+    A family is the description, its parameters are passed in: every array of them has a leading axis of components.
+    Subclasses say how η, A and the marginals look; densities, entropies and divergences follow here, once.
+    """
+
+    #: Whether `marginal` takes missing cells at no extra work, so that rows need no sorting by how many they have.
+    holes_are_free: ClassVar[bool]
+
+    @abc.abstractmethod
+    def natural(self, parameters: Parameters) -> Natural:
+        """η of each component."""
+
+    @abc.abstractmethod
+    def log_normaliser(self, natural: Natural) -> Float[Array, " K"]:
+        """A(η) = log ∫ h(x) exp⟨η, T(x)⟩ dx, constants kept."""
+
+    @abc.abstractmethod
+    def marginal(self, natural: Natural, block: Block) -> Float[Array, "rows K"]:
+        """log ∫ h(x) exp⟨η_k, T(x)⟩ dx over the missing cells of each row, in the units of the data.
+
+        Differentiable in ``natural``: the gradient is the expected statistic.
+        """
+
+    @abc.abstractmethod
+    def maximise(self, count: Float[Array, " K"], stats: Natural, previous: Parameters) -> Parameters:
+        """M-step: the parameters that maximise ⟨η, stats⟩ − count · A(η) + log prior."""
+
+    @abc.abstractmethod
+    def log_prior(self, parameters: Parameters) -> Float[Array, " K"]:
+        """Log density of each component's conjugate prior, 0 without one."""
+
+    @abc.abstractmethod
+    def collapsed(self, parameters: Parameters) -> Bool[Array, " K"]:
+        """Which components are held up by the family's floor."""
+
+    @abc.abstractmethod
+    def initial(self, n_components: int) -> Parameters:
+        """Parameters of components that know nothing yet: one standard density, K times."""
+
+    @abc.abstractmethod
+    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> Natural:
+        """Σ_n r_nk E[T(x_n)] with missing cells taken from `initial`, in NumPy: what a start is made of.
+
+        Parameters
+        ----------
+        x : array, shape (n, d)
+            In the units of the data, NaN where missing.
+        responsibilities : array, shape (n, K)
+            Weights included.
+        """
+
+    @abc.abstractmethod
+    def n_parameters(self, n_components: int) -> int:
+        """Free parameters of so many components."""
+
+    @abc.abstractmethod
+    def footprint(self, n_components: int, missing: int) -> int:
+        """Numbers kept per row while `marginal` and its gradient run: what the size of a piece is chosen by."""
+
+    def mean(self, natural: Natural) -> Natural:
+        """Mean parameters E[T(x)] = ∇A(η) of each component."""
+        return jax.grad(lambda eta: jnp.sum(self.log_normaliser(eta)))(natural)
+
+    def log_density(self, natural: Natural, block: Block) -> Float[Array, "rows K"]:
+        """log p(x_observed | k) of each row and component, in nats."""
+        return self.marginal(natural, block) - self.log_normaliser(natural)
+
+    def kl(self, natural: Natural, other: Natural) -> Float[Array, " K"]:
+        """KL(p_η ‖ p_η') = ⟨η − η', E_η[T]⟩ − A(η) + A(η')."""
+        difference = jax.tree.map(jnp.subtract, natural, other)
+        return inner(difference, self.mean(natural)) - self.log_normaliser(natural) + self.log_normaliser(other)
+
+
+def inner(natural: Natural, stats: Natural) -> Float[Array, " K"]:
+    """⟨η_k, S_k⟩ for each component: every array's axes but the first are summed over."""
+    parts = jax.tree.map(lambda a, b: jnp.sum((a * b).reshape(a.shape[0], -1), axis=1), natural, stats)
+    return jnp.sum(jnp.stack(jax.tree.leaves(parts)), axis=0)

@@ -1,0 +1,210 @@
+"""The multivariate normal, with any covariance structure and any missing cells."""
+
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Bool, Float
+
+from ..core.block import Block
+from ..core.model import Fixed
+from .covariance import Structure
+from .family import Family
+from .gaussian_integral import log_gaussian_integral
+from .normal_inverse_wishart import NormalInverseWishart
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+class NormalNatural(NamedTuple):
+    """η = (Σ⁻¹μ, −½Σ⁻¹), the coefficients of T(x) = (x, xxᵀ)."""
+
+    linear: Float[Array, "K d"]
+    quadratic: Float[Array, "K d d"]
+
+
+class NormalParameters(NamedTuple):
+    """K normals in the family's frame.
+
+    ``orientation`` holds the common eigenvectors where the covariance structure has them (its M-step goes on from
+    there) and the identity elsewhere; ``collapsed`` says which components are held up by the variance floor.
+    """
+
+    mean: Float[Array, "K d"]
+    covariance: Float[Array, "K d d"]
+    orientation: Float[Array, "d d"]
+    collapsed: Bool[Array, " K"]
+
+
+class Frame(eqx.Module):
+    """The affine coordinates u = (x − location) / scale in which second moments are taken.
+
+    Raw second moments lose digits when a column's mean is large beside its spread; centred and scaled ones do not.
+    """
+
+    location: Fixed
+    scale: Fixed
+
+    @classmethod
+    def of(cls, location: np.ndarray, scale: np.ndarray) -> "Frame":
+        """Frame with these columns' locations and scales, shape (d,)."""
+        return cls(Fixed(jnp.asarray(location, float)), Fixed(jnp.asarray(scale, float)))
+
+    def enter(self, x: Float[Array, "rows d"]) -> tuple[Float[Array, "rows d"], Bool[Array, "rows d"], Array]:
+        """Standardised cells (0 where missing), what is missing, and log|du/dx| over the observed cells."""
+        hole = jnp.isnan(x)
+        u = jnp.where(hole, 0.0, (x - self.location.value) / self.scale.value)
+        return u, hole, -(jnp.where(hole, 0.0, 1.0) @ jnp.log(self.scale.value))
+
+    def enter_array(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised cells (0 where missing) and what is missing, for NumPy."""
+        u = (x - np.asarray(self.location.value)) / np.asarray(self.scale.value)
+        hole = np.isnan(u)
+        return np.where(hole, 0.0, u), hole
+
+
+class Normal(Family):
+    """K multivariate normals N(μ_k, Σ_k).
+
+    Parameters
+    ----------
+    frame : Frame
+        Where its parameters live.
+    structure : Structure
+        What the Σ_k share.
+    floor : Fixed
+        Smallest variance along any direction, in the frame.
+    prior : NormalInverseWishart, optional
+        Conjugate prior of each component, in the frame.
+    """
+
+    holes_are_free: ClassVar[bool] = False
+
+    frame: Frame
+    structure: Structure = eqx.field(static=True)
+    floor: Fixed
+    prior: NormalInverseWishart | None = None
+
+    def natural(self, parameters: NormalParameters) -> NormalNatural:
+        precision = _inverse(parameters.covariance)
+        return NormalNatural(jnp.einsum("kij,kj->ki", precision, parameters.mean), -0.5 * precision)
+
+    def log_normaliser(self, natural: NormalNatural) -> Float[Array, " K"]:
+        # A = ½ hᵀJ⁻¹h − ½ log|J| + (d/2) log 2π with J = Σ⁻¹ = −2 quadratic, h = Σ⁻¹μ
+        precision = -(natural.quadratic + natural.quadratic.swapaxes(1, 2))
+        factor = jnp.linalg.cholesky(precision)
+        whitened = solve_triangular(factor, natural.linear[:, :, None], lower=True)[:, :, 0]
+        logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)), axis=1)
+        return 0.5 * jnp.sum(whitened**2, axis=1) - 0.5 * logdet + 0.5 * natural.linear.shape[1] * LOG_2PI
+
+    def marginal(self, natural: NormalNatural, block: Block) -> Float[Array, "rows K"]:
+        u, hole, log_jacobian = self.frame.enter(jnp.asarray(block.x))
+        d = u.shape[1]
+        i, j = np.triu_indices(d)
+        features = jnp.concatenate([u, u[:, i] * u[:, j]], axis=1)
+        # uᵀQu = Σ_{i≤j} (Q_ij + Q_ji) u_i u_j, the diagonal once: one matrix product for all components
+        both = jnp.where(i == j, 0.5, 1.0) * (natural.quadratic[:, i, j] + natural.quadratic[:, j, i])
+        value = features @ jnp.concatenate([natural.linear, both], axis=1).T + log_jacobian[:, None]
+        if block.missing == 0:
+            return value
+        return value + _missing_part(natural, u, hole, block.missing)
+
+    def maximise(
+        self, count: Float[Array, " K"], stats: NormalNatural, previous: NormalParameters
+    ) -> NormalParameters:
+        alive = count > 1e-8
+        n = jnp.where(alive, count, 1.0)
+        mean = stats.linear / n[:, None]
+        scatter = stats.quadratic - jnp.einsum("ki,kj->kij", stats.linear, mean)
+        if self.prior is not None:
+            mean, scatter, n = self.prior.maximise(n, mean, scatter)
+        n, scatter = jnp.where(alive, n, 0.0), jnp.where(alive[:, None, None], scatter, 0.0)
+        covariance, orientation, at_floor = self.structure.maximise(n, scatter, previous.orientation, self.floor.value)
+        return NormalParameters(
+            jnp.where(alive[:, None], mean, previous.mean),
+            jnp.where(alive[:, None, None], covariance, previous.covariance),
+            orientation,
+            at_floor | ~alive,
+        )
+
+    def log_prior(self, parameters: NormalParameters) -> Float[Array, " K"]:
+        if self.prior is None:
+            return jnp.zeros(parameters.mean.shape[0])
+        d = parameters.mean.shape[1]
+        # the prior is a density of (μ, Σ) in the data's units: |d(μ, Σ)_frame / d(μ, Σ)| = Π s_j^−(d+2)
+        log_jacobian = -(d + 2) * jnp.sum(jnp.log(self.frame.scale.value))
+        return self.prior.log_density(parameters.mean, parameters.covariance) + log_jacobian
+
+    def collapsed(self, parameters: NormalParameters) -> Bool[Array, " K"]:
+        return parameters.collapsed
+
+    def initial(self, n_components: int) -> NormalParameters:
+        d = self.frame.location.value.shape[0]
+        eye = np.eye(d)
+        return NormalParameters(
+            jnp.zeros((n_components, d)),
+            jnp.asarray(np.broadcast_to(eye, (n_components, d, d))),
+            jnp.asarray(eye),
+            jnp.zeros(n_components, dtype=bool),
+        )
+
+    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> NormalNatural:
+        u, hole = self.frame.enter_array(x)
+        quadratic = np.einsum("nk,ni,nj->kij", responsibilities, u, u, optimize=True)
+        i = np.arange(x.shape[1])
+        quadratic[:, i, i] += responsibilities.T @ hole  # a missing cell has mean 0 and variance 1
+        return NormalNatural(responsibilities.T @ u, quadratic)
+
+    def n_parameters(self, n_components: int) -> int:
+        d = self.frame.location.value.shape[0]
+        return n_components * d + self.structure.n_parameters(n_components, d)
+
+    def footprint(self, n_components: int, missing: int) -> int:
+        d = self.frame.location.value.shape[0]
+        complete = d * (d + 3) // 2 + 2 * n_components
+        return complete if missing == 0 else complete + n_components * (3 * d + 4 * missing**2)
+
+
+def _inverse(matrices: Float[Array, "K d d"]) -> Float[Array, "K d d"]:
+    """Inverse of symmetric positive definite matrices, symmetric to the last bit."""
+    factor = jnp.linalg.cholesky(matrices)
+    eye = jnp.broadcast_to(jnp.eye(matrices.shape[-1]), matrices.shape)
+    root = solve_triangular(factor, eye, lower=True)  # L⁻¹
+    return root.swapaxes(1, 2) @ root
+
+
+def missing_columns(hole: Bool[Array, "rows d"], most: int) -> Array:
+    """Indices of each row's missing columns, shape (most, rows); unused places hold d, d + 1, …, each its own."""
+    d = hole.shape[1]
+    rank = jnp.cumsum(hole, axis=1) * hole  # 1, 2, … at the missing cells
+    columns = jnp.arange(d)
+    places = []
+    for s in range(most):
+        index = jnp.sum(jnp.where(rank == s + 1, columns, 0), axis=1)
+        places.append(jnp.where(jnp.sum(hole, axis=1) > s, index, d + s))
+    return jnp.stack(places)
+
+
+def _missing_part(natural: NormalNatural, u: Array, hole: Array, most: int) -> Float[Array, "rows K"]:
+    """log ∫ exp(bᵀu_m − ½ u_mᵀ J_mm u_m) du_m with b = h_m − J_mo u_o, over each row's missing cells m.
+
+    In precision form only the m × m block of the missing cells needs factorising. Rows with fewer missing cells than
+    ``most`` are filled up with independent standard normals, whose integral is 1.
+    """
+    rows, d = u.shape
+    k = natural.linear.shape[0]
+    precision = -(natural.quadratic + natural.quadratic.swapaxes(1, 2))
+    # components last, so that one gathered element is a contiguous run of K numbers
+    table = jnp.zeros((d + most, d + most, k), precision.dtype)
+    filler = np.arange(d, d + most)
+    table = table.at[:d, :d].set(jnp.moveaxis(precision, 0, -1)).at[filler, filler].set(1.0)
+    pull = (u @ precision.transpose(1, 2, 0).reshape(d, d * k)).reshape(rows, d, k)
+    pull = jnp.concatenate([natural.linear.T - pull, jnp.zeros((rows, most, k), u.dtype)], axis=1)  # h − J u, all cells
+    index = missing_columns(hole, most)
+    b = jnp.stack([pull.reshape(-1, k)[jnp.arange(rows) * (d + most) + index[s]] for s in range(most)])
+    flat = table.reshape(-1, k)
+    cells = {(s, t): flat[index[s] * (d + most) + index[t]] for s in range(most) for t in range(s + 1)}
+    a = jnp.stack([jnp.stack([cells[max(s, t), min(s, t)] for t in range(most)]) for s in range(most)])
+    return log_gaussian_integral(b, a) + 0.5 * LOG_2PI * jnp.sum(hole, axis=1)[:, None]

@@ -1,0 +1,1 @@
+"""p(x, z | θ), one per file, pure and immutable."""

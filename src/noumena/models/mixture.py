@@ -1,0 +1,89 @@
+"""Mixtures of any family: p(x, z = k | θ) = π_k p(x | k)."""
+
+from typing import NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..core.block import Block
+from ..core.model import Model, Natural
+from ..families.family import Family, Parameters
+
+#: Log weight of a component that takes no part: exp of it is 0, and no arithmetic makes a NaN of it.
+_NEVER = -1e30
+
+
+class MixtureNatural(NamedTuple):
+    """``constant`` is log π_k − A(η_k), whose statistic is the count of component k; ``family`` is η."""
+
+    constant: Float[Array, " K"]
+    family: Natural
+
+
+class Mixture(Model):
+    """A finite mixture.
+
+    Attributes
+    ----------
+    family : Family
+        What the components are.
+    weights : array, shape (K,)
+        π, summing to 1 over the active components.
+    parameters : tree of arrays, leading axis K
+        In the family's terms.
+    active : array of bool, shape (K,)
+        Components that exist. Mixtures of different sizes padded to one K share their compiled programs.
+    """
+
+    family: Family
+    weights: Float[Array, " K"]
+    parameters: Parameters
+    active: Bool[Array, " K"]
+
+    def natural(self) -> MixtureNatural:
+        eta = self.family.natural(self.parameters)
+        weight = jnp.where(self.active & (self.weights > 0), self.weights, 1.0)
+        log_weight = jnp.where(self.active & (self.weights > 0), jnp.log(weight), _NEVER)
+        return MixtureNatural(log_weight - self.family.log_normaliser(eta), eta)
+
+    def log_joint(self, natural: MixtureNatural, block: Block) -> Float[Array, "rows K"]:
+        """log p(x_observed, z = k) of each row; −1e30 where a known label excludes k."""
+        value = self.family.marginal(natural.family, block) + natural.constant
+        label = jnp.asarray(block.label)[:, None]
+        return jnp.where((label < 0) | (label == jnp.arange(value.shape[1])), value, _NEVER)
+
+    def bound(self, natural: MixtureNatural, block: Block) -> Float[Array, " rows"]:
+        return jax.nn.logsumexp(self.log_joint(natural, block), axis=1)  # exact: q(z) is the posterior
+
+    def posterior(self, natural: MixtureNatural, block: Block) -> Float[Array, "rows K"]:
+        """p(z = k | x_observed) of each row."""
+        return jax.nn.softmax(self.log_joint(natural, block), axis=1)
+
+    def update(self, stats: MixtureNatural) -> Self:
+        count = jnp.where(self.active, stats.constant, 0.0)
+        return type(self)(
+            self.family,
+            count / jnp.sum(count),
+            self.family.maximise(count, stats.family, self.parameters),
+            self.active,
+        )
+
+    def log_prior(self) -> Float[Array, ""]:
+        return jnp.sum(jnp.where(self.active, self.family.log_prior(self.parameters), 0.0))
+
+    def degenerate(self) -> Bool[Array, ""]:
+        return jnp.any(self.active & self.family.collapsed(self.parameters))
+
+
+@jax.jit
+def evaluate(model: Mixture, block: Block) -> tuple[Float[Array, "pieces rows"], Float[Array, "pieces rows K"]]:
+    """log p(x_observed) and p(z = k | x_observed) of each row of a block."""
+    natural = model.natural()
+
+    def piece(piece: Block) -> tuple[Array, Array]:
+        joint = model.log_joint(natural, piece)
+        bound = jax.nn.logsumexp(joint, axis=1)
+        return bound, jnp.exp(joint - bound[:, None])
+
+    return jax.lax.map(piece, block)
