@@ -12,6 +12,15 @@ __version__ = "0.1.0"
 _HOME = {
     # estimators
     "GaussianMixture": "noumena.estimators.gaussian_mixture",
+    "load": "noumena.estimators.storage",
+    "select": "noumena.estimators.selection",
+    "Selection": "noumena.estimators.selection",
+    "StandardErrors": "noumena.models.standard_errors",
+    # pictures and pages
+    "plot": "noumena.report.plots",
+    "plot_missing": "noumena.report.plots",
+    "plot_trace": "noumena.report.plots",
+    "write_report": "noumena.report.html",
     # to write a model of one's own
     "Block": "noumena.core.block",
     "Model": "noumena.core.model",
@@ -34,9 +43,10 @@ _HOME = {
         ),
         "noumena.core.errors",
     ),
+    "OutputError": "noumena.estimators.storage",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
     from .core.block import Block as Block
@@ -44,7 +54,12 @@ if TYPE_CHECKING:
     from .core.result import Status as Status
     from .core.result import Trace as Trace
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
+    from .estimators.selection import Selection as Selection
+    from .estimators.selection import select as select
+    from .estimators.storage import load as load
     from .families.normal_inverse_wishart import NormalInverseWishart as NormalInverseWishart
+    from .report.html import write_report as write_report
+    from .report.plots import plot as plot
 
 
 def __getattr__(name: str) -> Any:

@@ -58,6 +58,7 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     S : tree of arrays
         The structure and shapes of the stacked natural parameters.
     """
+    models = models.for_bound()
     total = _zero(models)
     for block in blocks:
         total = _add_block(models, block, total)

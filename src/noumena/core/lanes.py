@@ -5,37 +5,47 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from .model import Model, is_fixed
 
 
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray | jax.Array)
+
+
 def _axes(models: Model) -> Any:
     """For each node of the tree, the axis of the lanes: 0, or None where the lanes share it."""
-    return jax.tree.map(lambda leaf: 0 if eqx.is_array(leaf) else None, models, is_leaf=is_fixed)
+    return jax.tree.map(lambda leaf: 0 if _is_array(leaf) else None, models, is_leaf=is_fixed)
 
 
 def _per_lane(function: Callable[..., Any], models: Model, *others: Model) -> Model:
     """``function`` on every array that differs between lanes; what is `Fixed` is the first model's."""
     return jax.tree.map(
-        lambda leaf, *rest: function(leaf, *rest) if eqx.is_array(leaf) else leaf, models, *others, is_leaf=is_fixed
+        lambda leaf, *rest: function(leaf, *rest) if _is_array(leaf) else leaf, models, *others, is_leaf=is_fixed
     )
+
+
+# Stacks are put together and taken apart in NumPy: they are small, and JAX would compile a program for every shape.
 
 
 def stack(models: Sequence[Model]) -> Model:
     """Models of one structure, along a new leading axis of lanes."""
-    return _per_lane(lambda *leaves: jnp.stack(leaves), *models)
+    return _per_lane(lambda *leaves: np.stack(leaves), *models)
 
 
 def lane(models: Model, index: Any) -> Model:
     """One model of a stack (integer index), or a smaller stack (array of indices)."""
-    return _per_lane(lambda leaf: leaf[index], models)
+    return _per_lane(lambda leaf: np.asarray(leaf)[index], models)
 
 
-def choose(accept: Any, ours: Model, theirs: Model) -> Model:
+def choose(accept: np.ndarray, ours: Model, theirs: Model) -> Model:
     """Lane by lane, ``ours`` where ``accept`` (shape (lanes,)) is true, else ``theirs``."""
-    accept = jnp.asarray(accept)
-    return _per_lane(lambda a, b: jnp.where(accept.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), ours, theirs)
+
+    def pick(a: Any, b: Any) -> np.ndarray:
+        return np.where(accept.reshape((-1,) + (1,) * (a.ndim - 1)), np.asarray(a), np.asarray(b))
+
+    return _per_lane(pick, ours, theirs)
 
 
 def over_lanes(function: Callable[..., Any], models: Model, *others: Any) -> Any:

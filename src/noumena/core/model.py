@@ -48,6 +48,10 @@ class Model(eqx.Module):
             is_leaf=is_fixed,
         )
 
+    def for_bound(self) -> "Model":
+        """The model without what only ``update`` reads: models alike in the rest share their compiled E-step."""
+        return self
+
     @abc.abstractmethod
     def bound(self, natural: Natural, block: Block) -> Float[Array, " rows"]:
         """Evidence lower bound of each row in nats, constants kept.

@@ -1,8 +1,9 @@
 """One column at a time: which are wanted, and how each kind of column becomes float64 with NaN where a cell is missing.
 
-A column *holds numbers* if its values are integers, floats, decimals or booleans, or a dictionary (categories) of these, or if
-it holds nothing at all. Text, bytes, dates, times and nested values are not numbers, even where they look like some: "3" is
-text. Only NumPy is imported here; pyarrow, pandas and narwhals are asked for by the converters that a caller's own object needs.
+A column *holds numbers* if its values are integers, floats, decimals or booleans, or a dictionary (categories) of
+these, or if it holds nothing at all. Text, bytes, dates, times and nested values are not numbers, even where they look
+like some: "3" is text. Only NumPy is imported here; pyarrow, pandas and narwhals are imported by the converters which a
+caller's own object needs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class NotNumbersError(Exception):
     Parameters
     ----------
     values : callable
-        Gives the column's values as Python objects, in row order. It is only called if the error reaches the user, since
+        Gives the column's values as Python objects, in row order. It is only called if the error reaches the user:
         finding an example in a text column is slow, and a caller with ``numeric_only`` needs none.
     """
 
@@ -146,16 +147,17 @@ def convert(
 
 def _refusal(values: Iterable[object], column: str, others: list[str]) -> ColumnTypeError:
     """Say which column is no column of numbers, with the first value that shows it."""
-    example, reason = None, "not a number"
+    example, reason = None, "text that looks like a number is still text"
     for row, value in enumerate(values):
         if _is_missing(value):
             continue
+        value = value.item() if isinstance(value, np.str_ | np.bytes_) else value
         try:
             float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError) as error:
             example, reason = (row, value), str(error)
             break
-        # Text may look like a number: shown only if nothing in the column says more plainly that it is text.
+        # Text that looks like a number: shown only if nothing in the column says more plainly that it is text.
         example = example or (row, value)
     if example is None:  # a column without a single value, of a type that is not a number
         return ColumnTypeError(f"{column} is declared as something else than numbers: {CURE}.")
@@ -166,7 +168,7 @@ def _refusal(values: Iterable[object], column: str, others: list[str]) -> Column
 
 
 def _is_missing(value: object) -> bool:
-    # pandas' markers are known by their type's name, so that pandas need not be imported; NaN is the float unlike itself.
+    # pandas' markers are known by their type's name, so that pandas need not be imported; NaN differs from itself.
     return (
         value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
     )

@@ -1,4 +1,4 @@
-"""Tables in files: CSV, read into memory; Parquet, decoded slab by slab with the next slabs under way in the background."""
+"""Tables in files: CSV, read into memory; Parquet, decoded slab by slab, with the next slabs under way behind."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class TableFileError(DataError, OSError):
 def table_files(path: Path) -> tuple[str, tuple[Path, ...]]:
     """Return the kind (``"csv"`` or ``"parquet"``) and the files of a path: itself, or the files in the folder it is.
 
-    Files in a folder come in the order of their names; hidden ones, and those that begin with ``_`` (the markers that Spark
-    and its like leave), are passed over, and so are files of other kinds.
+    Files in a folder come in the order of their names; hidden ones, and those that begin with ``_`` (Spark's markers),
+    are passed over, and so are files of other kinds.
     """
     known = ", ".join(SUFFIXES)
     if path.is_dir():
@@ -162,8 +162,8 @@ def parquet_columns(
     names : tuple of str
     files : tuple of (path, number of rows)
     read : callable
-        ``read(position)`` raises `NotNumbersError` if that column does not hold numbers in every file; else it returns an
-        empty array, for the rows are left to `parquet_slabs`.
+        ``read(position)`` raises `NotNumbersError` if that column does not hold numbers in every file; else it returns
+        an empty array, for the rows are left to `parquet_slabs`.
     """
     names: tuple[str, ...] = ()
     files, schemas = [], []
@@ -186,7 +186,7 @@ def parquet_columns(
 def _open_parquet(path: Path, buffer: int = 2**16) -> parquet.ParquetFile:
     from pyarrow import parquet
 
-    # Without pre_buffer, Arrow reads ahead nothing; through a buffer, it reads pages, not the whole column of a row group.
+    # pre_buffer would fetch all row groups at once; without a buffer, whole columns of a row group would come.
     return parquet.ParquetFile(path, pre_buffer=False, buffer_size=buffer, page_checksum_verification=True)
 
 
@@ -198,7 +198,7 @@ def _parquet_values(paths: Sequence[Path], name: str) -> Iterator[object]:
 
 
 def parquet_slabs(files: Sequence[tuple[Path, int]], names: tuple[str, ...], rows: int) -> Generator[np.ndarray]:
-    """Cut the files' batches, whose sizes follow their row groups, into slabs of exactly `rows` rows (the last: the rest)."""
+    """Cut the files' batches, whose sizes follow their row groups, into slabs of exactly `rows` rows, but the last."""
     n_rows = sum(count for _, count in files)
     first, filled = 0, 0
     slab = np.empty((min(rows, n_rows), len(names)))
@@ -242,26 +242,25 @@ def _batches(path: Path, n_rows: int, names: tuple[str, ...], rows: int) -> Iter
 def read_ahead(source: Generator[np.ndarray], depth: int = SLABS_AHEAD) -> Generator[np.ndarray]:
     """Run a generator in a background thread, at most `depth` items ahead of the consumer.
 
-    What `source` raises is raised here. When this generator ends or is closed, in whatever way, `source` is closed and the
-    thread is gone; the thread starts with the first item asked for.
+    What `source` raises is raised here. When this generator ends or is closed, in whatever way, `source` is closed and
+    the thread is gone; the thread starts with the first item asked for.
     """
     places = threading.Semaphore(depth)
     ready: queue.SimpleQueue[tuple[np.ndarray | None, BaseException | None]] = queue.SimpleQueue()
     stop = threading.Event()
 
     def produce() -> None:
-        error = None
         try:
             while places.acquire() and not stop.is_set():
                 if (item := next(source, None)) is None:
                     break
                 ready.put((item, None))
                 del item  # not to be kept alive while waiting for a place
-        except BaseException as raised:
-            error = raised
+            ready.put((None, None))
+        except BaseException as error:
+            ready.put((None, error))
         finally:
             source.close()
-            ready.put((None, error))
 
     # A daemon: an abandoned generator, alive at the interpreter's exit, must not hold it up.
     thread = threading.Thread(target=produce, name=THREAD_NAME, daemon=True)
@@ -276,6 +275,7 @@ def read_ahead(source: Generator[np.ndarray], depth: int = SLABS_AHEAD) -> Gener
             places.release()
             yield item
     finally:
+        item = error = None  # an error refers to this frame: together they would outlive it until the next collection
         stop.set()
         places.release()
         if thread is not threading.current_thread():  # the garbage collector may close a generator from any thread

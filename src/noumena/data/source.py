@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from ..core.block import Block
@@ -159,9 +159,9 @@ class _Pending:
             label = np.concatenate([label, np.full(fill, -1, label.dtype)])
             index = np.concatenate([index, np.full(fill, -1, index.dtype)])
         block = Block(
-            jnp.asarray(x.reshape(*shape, -1)),
-            jnp.asarray(weight.reshape(shape)),
-            jnp.asarray(label.reshape(shape)),
+            jax.device_put(x.reshape(*shape, -1)),
+            jax.device_put(weight.reshape(shape)),
+            jax.device_put(label.reshape(shape)),
             size,
         )
         return block, index.reshape(shape)

@@ -1,4 +1,4 @@
-"""Any table in; column names and float64 slabs out, with NaN for missing cells, as often as wanted, in bounded memory."""
+"""Any table in; column names and float64 slabs out, NaN where a cell is missing, again and again, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
@@ -28,8 +28,8 @@ __all__ = ["ArrayTable", "ParquetTable", "SparseTable", "Table", "TableFileError
 class Table(abc.ABC):
     """Rows of numbers, read slab by slab.
 
-    The estimators see every input, from a list of lists to a folder of Parquet files, as this one type, so that what fits
-    in memory and what does not go through the same code.
+    The estimators see every input, from a list of lists to a folder of Parquet files, as this one type, so that what
+    fits in memory and what does not go through the same code.
 
     Attributes
     ----------
@@ -37,33 +37,36 @@ class Table(abc.ABC):
         The column names; None for a bare array, and for a pandas frame without a single name that is a string.
     left_out : tuple of str
         The columns that ``numeric_only`` left out.
-    n_rows, n_columns : int
-        The shape, both at least 1 and known before any row is read.
+    shape : tuple of int
+        ``(n_rows, n_columns)``, both at least 1 and known before any row is read.
     in_memory : bool
         False if each pass decodes the rows from disk again.
     """
 
     names: tuple[str, ...] | None
     left_out: tuple[str, ...] = ()
+    in_memory: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod
-    def n_rows(self) -> int: ...
+    def shape(self) -> tuple[int, int]: ...
 
+    @final
     @property
-    @abc.abstractmethod
-    def n_columns(self) -> int: ...
+    def n_rows(self) -> int:
+        return self.shape[0]
 
+    @final
     @property
-    @abc.abstractmethod
-    def in_memory(self) -> bool: ...
+    def n_columns(self) -> int:
+        return self.shape[1]
 
     @final
     def slabs(self, rows: int) -> Generator[np.ndarray]:
-        """Return the rows in order, in C-contiguous float64 arrays of shape (rows, n_columns), the last perhaps shorter.
+        """Return the rows in order, in C-contiguous float64 arrays of shape (rows, n_columns); the last may be shorter.
 
-        Each call starts anew. Slabs of an in-memory float64 array are views of it: do not write to them. Slabs from disk are
-        decoded in a background thread, at most two ahead; closing the generator ends the thread.
+        Each call starts anew. Slabs of an in-memory float64 array are views of it: do not write to them. Slabs from
+        disk are decoded in a background thread, at most two ahead; closing the generator ends the thread.
 
         Raises
         ------
@@ -103,9 +106,9 @@ class ArrayTable(Table):
 
     array: np.ndarray
 
-    n_rows = property(lambda self: self.array.shape[0])
-    n_columns = property(lambda self: self.array.shape[1])
-    in_memory = property(lambda self: True)
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.array.shape[0], self.array.shape[1]
 
     def _slabs(self, rows: int) -> Generator[np.ndarray]:
         for start in range(0, self.n_rows, rows):
@@ -122,9 +125,9 @@ class SparseTable(Table):
 
     matrix: Any
 
-    n_rows = property(lambda self: self.matrix.shape[0])
-    n_columns = property(lambda self: self.matrix.shape[1])
-    in_memory = property(lambda self: True)
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.matrix.shape
 
     def _slabs(self, rows: int) -> Generator[np.ndarray]:
         for start in range(0, self.n_rows, rows):
@@ -141,10 +144,11 @@ class ParquetTable(Table):
 
     names: tuple[str, ...]
     files: tuple[tuple[Path, int], ...]  # with the number of rows of each
+    in_memory: ClassVar[bool] = False
 
-    n_rows = property(lambda self: sum(rows for _, rows in self.files))
-    n_columns = property(lambda self: len(self.names))
-    in_memory = property(lambda self: False)
+    @property
+    def shape(self) -> tuple[int, int]:
+        return sum(rows for _, rows in self.files), len(self.names)
 
     def _slabs(self, rows: int) -> Generator[np.ndarray]:
         return read_ahead(parquet_slabs(self.files, self.names, rows))
@@ -159,10 +163,10 @@ def read_table(data: Any, *, columns: Wanted = None, numeric_only: bool = False)
     Parameters
     ----------
     data : array-like, data frame, sparse matrix, str or path
-        A NumPy array, nested lists or anything that NumPy makes an array of; a pandas, polars or Arrow table, or any other
-        that narwhals reads (lazy ones are collected); a SciPy sparse matrix; or the path of a ``.csv``, ``.csv.gz``, ``.tsv``
-        (with a header line; read into memory) or ``.parquet`` file (never held in memory whole), or of a folder of one of
-        these kinds, whose files follow each other in the order of their names.
+        A NumPy array, nested lists or anything that NumPy makes an array of; a pandas, polars or Arrow table, or any
+        other that narwhals reads (lazy ones are collected); a SciPy sparse matrix; or the path of a ``.csv``,
+        ``.csv.gz``, ``.tsv`` (with a header line; read into memory) or ``.parquet`` file (never held in memory whole),
+        or of a folder of files of one of these kinds, which follow each other in the order of their names.
     columns : sequence of str or int, optional
         The names or positions of the columns to read, in this order; by default all.
     numeric_only : bool, default False
@@ -171,8 +175,8 @@ def read_table(data: Any, *, columns: Wanted = None, numeric_only: bool = False)
     Returns
     -------
     Table
-        With at least one row and one column, and NaN in missing cells: None, NaN, null, pd.NA, masked cells; in text files
-        empty cells, ``NA``, ``NaN``, ``null``, ``?`` and the like.
+        With at least one row and one column, and NaN in missing cells: None, NaN, null, pd.NA, masked cells; in CSV
+        files empty cells, ``NA``, ``NaN``, ``null``, ``?`` and the like.
 
     Raises
     ------
@@ -220,8 +224,7 @@ def _from_native(data: Any, columns: Wanted, numeric_only: bool) -> Table | None
 
     frame = narwhals.from_native(data, pass_through=True)
     if isinstance(frame, narwhals.LazyFrame):
-        frame = frame.collect()
-        return _from_native(frame.to_native(), columns, numeric_only)
+        return _from_native(frame.collect().to_native(), columns, numeric_only)
     if not isinstance(frame, narwhals.DataFrame):
         return None
     names = column.unique_names(frame.columns)
@@ -279,7 +282,9 @@ def _check_shape(n_rows: int, n_columns: int, left_out: tuple[str, ...] = ()) ->
 
 def _as_array(data: Any) -> np.ndarray:
     if isinstance(data, np.ma.MaskedArray):
-        return data.astype(np.float64).filled(np.nan) if data.dtype.kind in column.REAL else data.filled(None)
+        cells = np.array(data.data, dtype=np.float64 if data.dtype.kind in column.REAL else object)
+        cells[np.ma.getmaskarray(data)] = None  # which float64 takes as NaN
+        return cells
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -293,7 +298,8 @@ def _from_array(array: np.ndarray, columns: Wanted, numeric_only: bool) -> Table
         kind = "1D" if array.ndim else "scalar"
         raise DataError(
             f"Expected 2D array, got {kind} array instead:\narray={array}.\nReshape your data either using "
-            "array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if it contains a single sample."
+            "array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) if it contains a single "
+            "sample."
         )
     if array.ndim > 2:
         raise DataError(

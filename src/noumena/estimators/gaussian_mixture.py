@@ -1,7 +1,8 @@
 """Gaussian mixtures: model-based clustering with missing cells."""
 
+import os
 import warnings
-from numbers import Integral, Real
+from collections.abc import Mapping
 from typing import Any, Self
 
 import jax
@@ -10,17 +11,24 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
-from ..core.errors import ConvergenceWarning, DataError, DegenerateWarning
+from ..core.errors import ColumnMismatchError, ConvergenceWarning, DegenerateWarning
 from ..core.fit import Progress
-from ..core.result import Fit, Status
+from ..core.model import Fixed
+from ..core.result import Fit, Status, Trace
+from ..data.output import table_like
 from ..data.summary import check_columns, summarise
 from ..families.covariance import Structure
-from ..families.diagonal_normal import DiagonalParameters
+from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.normal import Frame, Normal, NormalParameters
 from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.gaussian import GaussianMixtureDensity
+from ..models.mixture import Mixture
+from .diagnosis import degenerate_message
 from .inputs import known_labels, row_weights, table_for_fit
 from .mixture_estimator import MixtureEstimator, double_precision
 from .mixture_fitting import Problem, Settings, fit_mixtures
+from .parameters import check_size, check_start, given_array, integer, real
+from .storage import save
 
 _STARTS = ("kmeans", "hierarchical", "random")
 
@@ -181,9 +189,18 @@ class GaussianMixture(MixtureEstimator):
         return [f"x{i}" for i in range(self.n_features_in_)] if names is None else list(names)
 
     def _checked_size(self, problem: Problem) -> int:
-        size = _integer("n_components", self.n_components, 1)
+        size = integer("n_components", self.n_components, 1)
         check_size(problem, size)
         return size
+
+    def _settings_for_sweep(self, problem: Problem, progress: Progress | None) -> Settings:
+        """Settings for many sizes at once, which no given parameters can fit."""
+        for name in ("weights_init", "means_init", "covariances_init"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} holds for one number of components only: leave it out of a sweep")
+        if not isinstance(self.init_params, str):
+            raise ValueError("init_params as an array holds for one number of components only: name a method")
+        return self._settings(problem, 1, progress)
 
     def _settings(self, problem: Problem, size: int, progress: Progress | None = None) -> Settings:
         d = problem.table.n_columns
@@ -194,7 +211,7 @@ class GaussianMixture(MixtureEstimator):
             if self.init_params not in _STARTS:
                 raise ValueError(f"init_params={self.init_params!r}: choose among {', '.join(_STARTS)}, or pass an array")
         else:
-            _check_start(np.asarray(self.init_params), problem.table.n_rows, size)
+            check_start(np.asarray(self.init_params), problem.table.n_rows, size)
         prior = self.prior
         if isinstance(prior, str) and prior != "default":
             raise ValueError(f'prior={prior!r}: choose "default", a NormalInverseWishart or None')
@@ -203,13 +220,13 @@ class GaussianMixture(MixtureEstimator):
         return Settings(
             structure=Structure.named(self.covariance),
             prior=prior,
-            n_init=_integer("n_init", self.n_init, 1),
+            n_init=integer("n_init", self.n_init, 1),
             init_params=self.init_params,
-            weights_init=_given("weights_init", self.weights_init, (size,)),
-            means_init=_given("means_init", self.means_init, (size, d)),
-            covariances_init=_given("covariances_init", self.covariances_init, (size, d, d)),
-            tol=_real("tol", self.tol, 0.0),
-            max_iter=_integer("max_iter", self.max_iter, 1),
+            weights_init=given_array("weights_init", self.weights_init, (size,)),
+            means_init=given_array("means_init", self.means_init, (size, d)),
+            covariances_init=given_array("covariances_init", self.covariances_init, (size, d, d)),
+            tol=real("tol", self.tol, 0.0),
+            max_iter=integer("max_iter", self.max_iter, 1),
             accelerate=self.accelerate,
             progress=progress or _printer(self.verbose),
         )
@@ -219,7 +236,7 @@ class GaussianMixture(MixtureEstimator):
         model = jax.tree.map(np.asarray, fit.model)
         keep = slice(size)
         location, scale = model.family.frame.location.value, model.family.frame.scale.value
-        parameters = jax.tree.map(lambda part: part[keep] if part.shape[:1] == model.weights.shape else part, model.parameters)
+        parameters = model.parameters.components(keep)
         self._model = type(model)(model.family, model.weights[keep], parameters, model.active[keep])
         self.weights_ = self._model.weights
         self.means_ = location + scale * parameters.mean
@@ -235,8 +252,15 @@ class GaussianMixture(MixtureEstimator):
     def _tell(self, problem: Problem) -> None:
         """Warn about what the user should know of the fit just adopted."""
         if self.status_ is Status.DEGENERATE:
-            rows = self.weights_ * problem.summary.total_weight
-            warnings.warn(degenerate_message(self, rows, self._column_names()), DegenerateWarning, stacklevel=3)
+            message = degenerate_message(
+                self.weights_,
+                self.covariances_,
+                self._model.parameters.collapsed,
+                np.sqrt(problem.summary.variance),
+                problem.summary.total_weight,
+                self._column_names(),
+            )
+            warnings.warn(message, DegenerateWarning, stacklevel=3)
         elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
             warnings.warn(
                 f"{self.status_.value} after {self.n_iter_} iterations: {self.status_.message}",
@@ -263,89 +287,128 @@ class GaussianMixture(MixtureEstimator):
         components : array of int, shape (n_samples,)
         """
         check_is_fitted(self)
-        n = _integer("n_samples", n_samples, 1)
+        n = integer("n_samples", n_samples, 1)
         return self._density().sample(n, self._rng(random_state))
+
+    def impute(self, X: Any, *, draws: int | None = None, random_state: Any = None) -> Any:
+        """Fill the missing cells.
+
+        Parameters
+        ----------
+        X : table
+        draws : int, optional
+            Number of completed tables with missing cells drawn from p(missing | observed), for multiple imputation.
+            None fills in the conditional means E[missing | observed].
+        random_state : int, RandomState or None
+            The estimator's own where None.
+
+        Returns
+        -------
+        table or list of tables
+            Of the kind that was passed (arrays for paths and lists); a list where ``draws`` is given.
+        """
+        x = self._table(X).to_array()
+        density, names = self._density(), self._column_names()
+        if draws is None:
+            return table_like(X, density.conditional_mean(x), names)
+        rng = self._rng(random_state)
+        return [table_like(X, density.conditional_draw(x, rng), names) for _ in range(integer("draws", draws, 1))]
+
+    def marginal(self, columns: Any) -> GaussianMixtureDensity:
+        """The mixture over some columns, all others integrated out.
+
+        Parameters
+        ----------
+        columns : sequence of str or int
+            Names or positions.
+        """
+        return self._density().marginal(self._positions(columns))
+
+    def conditional(self, given: Mapping[str | int, float]) -> GaussianMixtureDensity:
+        """The mixture over the remaining columns, given values of some.
+
+        Parameters
+        ----------
+        given : mapping
+            From column name or position to its value.
+
+        Examples
+        --------
+        >>> import noumena as nm
+        >>> gm = nm.GaussianMixture(random_state=0).fit([[0.0, 0.0], [1.0, 1.2], [2.0, 1.8], [3.0, 3.0]])
+        >>> gm.conditional({0: 1.5}).means.round(2)
+        array([[1.5]])
+        """
+        density = self._density()
+        return density.conditional(self._positions(list(given)), np.array(list(given.values()), dtype=float))
+
+    def _positions(self, columns: Any) -> np.ndarray:
+        names = self._column_names()
+        where = []
+        for column in columns:
+            if isinstance(column, str):
+                if column not in names:
+                    raise ColumnMismatchError(f"no column {column!r}: the model has {', '.join(names)}")
+                where.append(names.index(column))
+            elif -len(names) <= column < len(names):
+                where.append(int(column) % len(names))
+            else:
+                raise ColumnMismatchError(f"no column {column}: the model has {len(names)}")
+        if len(set(where)) != len(where) or not where:
+            raise ColumnMismatchError(f"columns {list(columns)} must be at least one, each named once")
+        return np.array(where)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Store the fitted mixture as arrays and JSON; `noumena.load` reads it.
+
+        Raises
+        ------
+        OutputError
+            Where the file cannot be written; what was there before is untouched.
+        """
+        save(self, path)
+
+    def _to_state(self) -> dict[str, Any]:
+        model = self._model
+        frame = model.family.frame
+        return {
+            "location": frame.location.value,
+            "scale": frame.scale.value,
+            "floor": float(model.family.floor.value),
+            "structure": model.family.structure.name,
+            "prior": model.family.prior,
+            "weights": model.weights,
+            "model": dict(model.parameters._asdict()),
+            "n_parameters": self.n_parameters_,
+            "log_likelihood": self.log_likelihood_,
+            "status": self.status_.value,
+            "objective": self.trace_.objective,
+            "accepted": self.trace_.accepted,
+            "n_iter": self.n_iter_,
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": getattr(self, "feature_names_in_", None),
+        }
+
+    def _from_state(self, state: dict[str, Any]) -> None:
+        structure = Structure.named(state["structure"])
+        kind, parameters = (
+            (DiagonalNormal, DiagonalParameters) if structure.diagonal else (Normal, NormalParameters)
+        )
+        frame = Frame.of(state["location"], state["scale"])
+        family = kind(frame, structure, Fixed(np.asarray(state["floor"])), state["prior"])
+        weights = state["weights"]
+        model = Mixture(family, weights, parameters(**state["model"]), np.ones(len(weights), dtype=bool))
+        trace = Trace(state["objective"], state["accepted"])
+        fit = Fit(model, float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace)
+        self._adopt(fit, len(weights))
+        self.n_iter_ = state["n_iter"]
+        self.n_features_in_ = state["n_features_in"]
+        if state["feature_names_in"] is not None:
+            self.feature_names_in_ = state["feature_names_in"]
 
     def _rng(self, random_state: Any) -> np.random.Generator:
         chosen = self.random_state if random_state is None else random_state
         return np.random.default_rng(check_random_state(chosen).randint(2**31))
-
-
-def check_size(problem: Problem, size: int) -> None:
-    """Refuse more components than rows, or than labels allow."""
-    rows = problem.table.n_rows if problem.weight is None else int(np.count_nonzero(problem.weight))
-    if rows < size:
-        raise DataError(
-            f"Expected n_samples >= n_components but got n_components = {size}, n_samples = {rows}: "
-            "ask for fewer components"
-        )
-    if problem.label is not None and problem.label.max() >= size:
-        raise DataError(
-            f"y holds the label {problem.label.max()}, but the components are numbered 0 to {size - 1}: "
-            f"raise n_components to {problem.label.max() + 1} or relabel"
-        )
-
-
-def degenerate_message(gm: GaussianMixture, rows: np.ndarray, names: list[str]) -> str:
-    """Which components collapsed, along which columns, and what to do."""
-    told = []
-    for k in np.flatnonzero(gm._model.parameters.collapsed):
-        if rows[k] < 1e-6:
-            told.append(f"component {k} lost all its rows")
-            continue
-        scale = gm._model.family.frame.scale.value
-        values, vectors = np.linalg.eigh(gm.covariances_[k] / np.outer(scale, scale))
-        along = [names[j] for j in np.argsort(-np.abs(vectors[:, 0])) if abs(vectors[j, 0]) > 0.3][:3]
-        told.append(
-            f"component {k} (weight {gm.weights_[k]:.3g}, {rows[k]:.1f} rows) collapsed in {', '.join(along)}: "
-            f"its variance there is held at {values[0]:.1e} of the columns' own"
-        )
-    return (
-        "; ".join(told)
-        + '. Its likelihood is a spike, not a fit: use fewer components, a simpler covariance structure, prior="default", '
-        "or drop columns that repeat each other."
-    )
-
-
-def _integer(name: str, value: Any, least: int) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}={value!r} must be an integer of at least {least}")
-    return int(value)
-
-
-def _real(name: str, value: Any, least: float) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not value >= least:
-        raise ValueError(f"{name}={value!r} must be a number of at least {least}")
-    return float(value)
-
-
-def _given(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    if value is None:
-        return None
-    array = np.asarray(value, dtype=float)
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds values that are not finite")
-    if name == "weights_init" and not (array > 0).all():
-        raise ValueError("weights_init must be positive")
-    if name == "covariances_init":
-        for k, sigma in enumerate(array):
-            if not np.allclose(sigma, sigma.T) or np.linalg.eigvalsh(sigma)[0] <= 0:
-                raise ValueError(f"covariances_init[{k}] is not symmetric positive definite")
-    return array
-
-
-def _check_start(start: np.ndarray, n_rows: int, size: int) -> None:
-    if start.ndim == 1:
-        good = start.shape == (n_rows,) and np.isin(start, np.arange(size)).all()
-    else:
-        good = start.shape == (n_rows, size) and bool((start >= 0).all())
-    if not good:
-        raise ValueError(
-            f"init_params as an array must hold labels 0..{size - 1}, shape ({n_rows},), or responsibilities, "
-            f"shape ({n_rows}, {size}); got shape {start.shape}"
-        )
 
 
 def _printer(verbose: int) -> Progress | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..core.expectation import maximisation
@@ -80,7 +79,7 @@ def gaussian_family(
         prior = NormalInverseWishart.default(location, variance, n_components)
     framed = prior.framed(location, scale) if prior is not None else None
     kind = DiagonalNormal if structure.diagonal else Normal
-    return kind(Frame.of(location, scale), structure, Fixed(jnp.asarray(floor)), framed)
+    return kind(Frame.of(location, scale), structure, Fixed(np.asarray(floor)), framed)
 
 
 def fit_mixtures(
@@ -102,7 +101,7 @@ def fit_mixtures(
             lanes.append(_blank(family, size, most))
             stats.append(_start(family, settings, sample, problem, size, most, attempt, rng))
             groups.append(size)
-    start = jax.tree.map(lambda *parts: jnp.asarray(np.stack(parts)), *stats)
+    start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
     models, _ = maximisation(stack(lanes), start)
     models = _overridden(models, settings, family)
     source = Source(
@@ -127,8 +126,8 @@ def fit_mixtures(
 
 
 def _blank(family: Normal | DiagonalNormal, size: int, most: int) -> Mixture:
-    active = jnp.arange(most) < size
-    return Mixture(family, jnp.where(active, 1 / size, 0.0), family.initial(most), active)
+    active = np.arange(most) < size
+    return Mixture(family, np.where(active, 1 / size, 0.0), family.initial(most), active)
 
 
 @dataclass(frozen=True)
@@ -200,8 +199,8 @@ def _overridden(models: Mixture, settings: Settings, family: Normal | DiagonalNo
     frame = family.frame
     lanes = weights.shape[0]
 
-    def repeat(value: np.ndarray) -> jax.Array:
-        return jnp.asarray(np.broadcast_to(value, (lanes, *value.shape)))
+    def repeat(value: np.ndarray) -> np.ndarray:
+        return np.tile(value, (lanes,) + (1,) * value.ndim)
 
     if settings.weights_init is not None:
         weights = repeat(settings.weights_init / settings.weights_init.sum())

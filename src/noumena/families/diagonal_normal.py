@@ -14,6 +14,8 @@ from .family import Family
 from .normal import LOG_2PI, Frame
 from .normal_inverse_wishart import NormalInverseWishart
 
+_ANY = Structure.named("VVI")
+
 
 class DiagonalNatural(NamedTuple):
     """η = (μ/σ², −1/2σ²), the coefficients of T(x) = (x, x²)."""
@@ -29,6 +31,10 @@ class DiagonalParameters(NamedTuple):
     variance: Float[Array, "K d"]
     collapsed: Bool[Array, " K"]
 
+    def components(self, index: slice) -> "DiagonalParameters":
+        """Those of some components."""
+        return DiagonalParameters(self.mean[index], self.variance[index], self.collapsed[index])
+
 
 class DiagonalNormal(Family):
     """K normals N(μ_k, diag(σ_k²)) whose variances have one of the structures with orientation I."""
@@ -39,6 +45,9 @@ class DiagonalNormal(Family):
     structure: Structure = eqx.field(static=True)
     floor: Fixed
     prior: NormalInverseWishart | None = None
+
+    def for_bound(self) -> "DiagonalNormal":
+        return DiagonalNormal(self.frame, _ANY, self.floor)
 
     def natural(self, parameters: DiagonalParameters) -> DiagonalNatural:
         return DiagonalNatural(parameters.mean / parameters.variance, -0.5 / parameters.variance)
@@ -85,7 +94,7 @@ class DiagonalNormal(Family):
 
     def initial(self, n_components: int) -> DiagonalParameters:
         shape = (n_components, self.frame.location.value.shape[0])
-        return DiagonalParameters(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(n_components, dtype=bool))
+        return DiagonalParameters(np.zeros(shape), np.ones(shape), np.zeros(n_components, dtype=bool))
 
     def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> DiagonalNatural:
         u, hole = self.frame.enter_array(x)

@@ -1,7 +1,7 @@
 """What every exponential family offers, to mixtures and on its own."""
 
 import abc
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import equinox as eqx
 import jax
@@ -25,6 +25,10 @@ class Family(eqx.Module):
 
     #: Whether `marginal` takes missing cells at no extra work, so that rows need no sorting by how many they have.
     holes_are_free: ClassVar[bool]
+
+    @abc.abstractmethod
+    def for_bound(self) -> Self:
+        """The family without what only `maximise` and `log_prior` read, see `noumena.core.model.Model.for_bound`."""
 
     @abc.abstractmethod
     def natural(self, parameters: Parameters) -> Natural:

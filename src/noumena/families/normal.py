@@ -16,6 +16,7 @@ from .gaussian_integral import log_gaussian_integral
 from .normal_inverse_wishart import NormalInverseWishart
 
 LOG_2PI = float(np.log(2 * np.pi))
+_ANY = Structure.named("VVV")
 
 
 class NormalNatural(NamedTuple):
@@ -37,6 +38,10 @@ class NormalParameters(NamedTuple):
     orientation: Float[Array, "d d"]
     collapsed: Bool[Array, " K"]
 
+    def components(self, index: slice) -> "NormalParameters":
+        """Those of some components."""
+        return NormalParameters(self.mean[index], self.covariance[index], self.orientation, self.collapsed[index])
+
 
 class Frame(eqx.Module):
     """The affine coordinates u = (x − location) / scale in which second moments are taken.
@@ -50,7 +55,7 @@ class Frame(eqx.Module):
     @classmethod
     def of(cls, location: np.ndarray, scale: np.ndarray) -> "Frame":
         """Frame with these columns' locations and scales, shape (d,)."""
-        return cls(Fixed(jnp.asarray(location, float)), Fixed(jnp.asarray(scale, float)))
+        return cls(Fixed(np.asarray(location, float)), Fixed(np.asarray(scale, float)))
 
     def enter(self, x: Float[Array, "rows d"]) -> tuple[Float[Array, "rows d"], Bool[Array, "rows d"], Array]:
         """Standardised cells (0 where missing), what is missing, and log|du/dx| over the observed cells."""
@@ -86,6 +91,9 @@ class Normal(Family):
     structure: Structure = eqx.field(static=True)
     floor: Fixed
     prior: NormalInverseWishart | None = None
+
+    def for_bound(self) -> "Normal":
+        return Normal(self.frame, _ANY, self.floor)
 
     def natural(self, parameters: NormalParameters) -> NormalNatural:
         precision = _inverse(parameters.covariance)
@@ -144,10 +152,10 @@ class Normal(Family):
         d = self.frame.location.value.shape[0]
         eye = np.eye(d)
         return NormalParameters(
-            jnp.zeros((n_components, d)),
-            jnp.asarray(np.broadcast_to(eye, (n_components, d, d))),
-            jnp.asarray(eye),
-            jnp.zeros(n_components, dtype=bool),
+            np.zeros((n_components, d)),
+            np.tile(eye, (n_components, 1, 1)),
+            eye,
+            np.zeros(n_components, dtype=bool),
         )
 
     def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> NormalNatural:

@@ -33,7 +33,7 @@ class GaussianMixtureDensity:
     def conditional(
         self, given: np.ndarray, values: Float[np.ndarray, " g"]
     ) -> "GaussianMixtureDensity":
-        """The mixture over the other columns, given the values of these (Bishop 2006, eqs. 2.81-2.82).
+        """The mixture over the other columns, in their order, given the values of these (Bishop 2006, eqs. 2.81-2.82).
 
         Parameters
         ----------
@@ -44,7 +44,7 @@ class GaussianMixtureDensity:
         weights, means = pattern.weights_and_means(np.asarray(values, float)[None])
         return GaussianMixtureDensity(weights[0], means[0], pattern.covariances)
 
-    def conditional_moments(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    def conditional_mean(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """Each row with its missing cells replaced by E[x_missing | x_observed]."""
 
         def mean(pattern: "_Conditioning", rows: np.ndarray) -> np.ndarray:

@@ -41,6 +41,9 @@ class Mixture(Model):
     parameters: Parameters
     active: Bool[Array, " K"]
 
+    def for_bound(self) -> "Mixture":
+        return Mixture(self.family.for_bound(), self.weights, self.parameters, self.active)
+
     def natural(self) -> MixtureNatural:
         eta = self.family.natural(self.parameters)
         weight = jnp.where(self.active & (self.weights > 0), self.weights, 1.0)
@@ -76,9 +79,13 @@ class Mixture(Model):
         return jnp.any(self.active & self.family.collapsed(self.parameters))
 
 
-@jax.jit
 def evaluate(model: Mixture, block: Block) -> tuple[Float[Array, "pieces rows"], Float[Array, "pieces rows K"]]:
     """log p(x_observed) and p(z = k | x_observed) of each row of a block."""
+    return _evaluate(model.for_bound(), block)
+
+
+@jax.jit
+def _evaluate(model: Mixture, block: Block) -> tuple[Array, Array]:
     natural = model.natural()
 
     def piece(piece: Block) -> tuple[Array, Array]:

@@ -1,0 +1,31 @@
+"""Tables out, of the kind that came in."""
+
+from typing import Any
+
+import numpy as np
+
+
+def table_like(data: Any, array: np.ndarray, names: list[str]) -> Any:
+    """``array`` as a frame of the same library as ``data`` where that is a frame, else as it is.
+
+    A pandas index is kept.
+
+    Parameters
+    ----------
+    data : table
+        What the user passed.
+    array : array, shape (n_rows, d)
+    names : list of str
+    """
+    import narwhals as nw
+
+    frame = nw.from_native(data, pass_through=True)
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    if not isinstance(frame, nw.DataFrame):
+        return array
+    columns = dict(zip(frame.columns if not all(isinstance(c, str) for c in frame.columns) else names, array.T, strict=True))
+    if frame.implementation.is_pandas():
+        native = nw.to_native(frame)
+        return type(native)(dict(columns), index=native.index)
+    return nw.from_dict(columns, backend=frame.implementation).to_native()
