@@ -268,7 +268,7 @@ def from_arrow(column: pyarrow.ChunkedArray | pyarrow.Array) -> np.ndarray:
 def interleave(columns: Sequence[np.ndarray], out: np.ndarray) -> None:
     """Write columns, each of shape (n,), into the C-contiguous `out` of shape (n, n_columns)."""
     # In blocks that stay in cache: column by column over the whole array would walk through memory n_columns times.
-    step = max(1, 65_536 // max(1, len(columns)))
+    step = max(256, 65_536 // max(1, len(columns)))
     for start in range(0, len(out), step):
         np.stack([column[start : start + step] for column in columns], axis=1, out=out[start : start + step])
 

@@ -34,7 +34,7 @@ SUFFIXES = {
     ".parquet": "parquet",
 }
 SLABS_AHEAD = 2
-BATCH_BYTES = 2**23  # decoded from Parquet at a time, so that wide files need no more memory than narrow ones
+BATCH_BYTES = 2**24  # decoded from Parquet at a time, so that wide files need little more memory than narrow ones
 THREAD_NAME = "noumena-read-ahead"
 
 
@@ -202,7 +202,7 @@ def parquet_slabs(files: Sequence[tuple[Path, int]], names: tuple[str, ...], row
     n_rows = sum(count for _, count in files)
     first, filled = 0, 0
     slab = np.empty((min(rows, n_rows), len(names)))
-    for batch in chain.from_iterable(_batches(path, count, names, rows) for path, count in files):
+    for batch in chain.from_iterable(_batches(path, count, names) for path, count in files):
         taken = 0
         while taken < len(batch[0]):
             count = min(len(slab) - filled, len(batch[0]) - taken)
@@ -215,13 +215,13 @@ def parquet_slabs(files: Sequence[tuple[Path, int]], names: tuple[str, ...], row
                 slab = np.empty((min(rows, n_rows - first), len(names)))
 
 
-def _batches(path: Path, n_rows: int, names: tuple[str, ...], rows: int) -> Iterator[list[np.ndarray]]:
+def _batches(path: Path, n_rows: int, names: tuple[str, ...]) -> Iterator[list[np.ndarray]]:
     """Yield the columns of one file in float64, some thousands of rows at a time: `n_rows` in all, or an error."""
     import pyarrow
 
     changed = TableFileError(f"{path} has changed since the table was opened: open it anew.")
-    size = max(1, min(rows, BATCH_BYTES // (8 * len(names))))
-    buffer = max(2**14, min(2**20, 2**25 // len(names)))  # each column has one
+    size = max(1, BATCH_BYTES // (8 * len(names)))
+    buffer = max(2**14, min(2**20, 2**24 // len(names)))  # each column has one
     seen = 0
     try:
         with _file_errors(path), _open_parquet(path, buffer) as file:

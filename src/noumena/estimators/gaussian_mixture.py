@@ -23,12 +23,14 @@ from ..families.normal import Frame, Normal, NormalParameters
 from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.gaussian import GaussianMixtureDensity
 from ..models.mixture import Mixture
+from ..models.standard_errors import StandardErrors
 from .diagnosis import degenerate_message
 from .inputs import known_labels, row_weights, table_for_fit
 from .mixture_estimator import MixtureEstimator, double_precision
 from .mixture_fitting import Problem, Settings, fit_mixtures
 from .parameters import check_size, check_start, given_array, integer, real
 from .storage import save
+from .uncertainty import bootstrap, observed, problem_for_use
 
 _STARTS = ("kmeans", "hierarchical", "random")
 
@@ -357,6 +359,51 @@ class GaussianMixture(MixtureEstimator):
         if len(set(where)) != len(where) or not where:
             raise ColumnMismatchError(f"columns {list(columns)} must be at least one, each named once")
         return np.array(where)
+
+    def standard_errors(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        method: str = "observed",
+        n_bootstrap: int = 200,
+        random_state: Any = None,
+    ) -> StandardErrors:
+        """Standard errors of the weights, means and covariances.
+
+        Parameters
+        ----------
+        X : table
+            The rows that the mixture was fitted on.
+        y, sample_weight : array, optional
+            As in `fit`.
+        method : {"observed", "bootstrap"}, default="observed"
+            The inverse of the observed information, by automatic differentiation of the log likelihood in the free
+            coordinates of the covariance structure (missing cells cost information, as they should); or refits of
+            ``n_bootstrap`` tables of rows drawn with replacement.
+        n_bootstrap : int, default=200
+        random_state : int, RandomState or None
+            For the bootstrap; the estimator's own where None.
+
+        Returns
+        -------
+        StandardErrors
+
+        Raises
+        ------
+        InformationError
+            Where the information has no inverse (the fit is not at an inner maximum).
+        """
+        if method not in ("observed", "bootstrap"):
+            raise ValueError(f'method={method!r}: choose "observed" or "bootstrap"')
+        table = self._table(X)
+        weight, label = row_weights(sample_weight, table.n_rows), known_labels(y, table.n_rows)
+        problem = problem_for_use(table, weight, label)
+        with double_precision():
+            if method == "observed":
+                return observed(self._model, problem)
+            return bootstrap(self, problem, integer("n_bootstrap", n_bootstrap, 2), self._rng(random_state))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Store the fitted mixture as arrays and JSON; `noumena.load` reads it.

@@ -137,7 +137,7 @@ def _fill_empty(assigned: np.ndarray, distance: np.ndarray, k: int, known: np.nd
 
 def _hierarchical(u: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Cluster of each row by Ward's method on sphered rows; −1 for those not in the sample that is agglomerated."""
-    from scipy.cluster.hierarchy import cut_tree, linkage
+    from scipy.cluster.hierarchy import fcluster, linkage
 
     sample = np.arange(len(u))
     if len(u) > _MOST_ROWS_HIERARCHICAL:
@@ -146,5 +146,5 @@ def _hierarchical(u: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray
     values, vectors = np.linalg.eigh(np.cov(filled, rowvar=False).reshape(u.shape[1], -1))
     sphered = filled @ vectors / np.sqrt(np.maximum(values, 1e-10))
     guess = np.full(len(u), -1)
-    guess[sample] = cut_tree(linkage(sphered, "ward"), n_clusters=k)[:, 0] if len(sample) > 1 else 0
+    guess[sample] = fcluster(linkage(sphered, "ward"), k, "maxclust") - 1 if len(sample) > 1 else 0
     return guess

@@ -1,0 +1,69 @@
+"""Standard errors of a fitted Gaussian mixture: from curvature, or from refits of resampled rows."""
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from ..core.errors import NoumenaWarning
+from ..data.source import Source
+from ..data.summary import summarise
+from ..families.diagonal_normal import DiagonalParameters
+from ..families.normal import NormalParameters
+from ..models.mixture import Mixture
+from ..models.standard_errors import Coordinates, StandardErrors, observed_standard_errors
+from .mixture_fitting import Problem, fit_mixtures, rows_per_piece
+
+
+def observed(model: Mixture, problem: Problem) -> StandardErrors:
+    """Standard errors from the observed information, for a model whose arrays are NumPy's."""
+    parameters, family = model.parameters, model.family
+    d = parameters.mean.shape[1]
+    if isinstance(parameters, DiagonalParameters):
+        covariance = parameters.variance[:, :, None] * np.eye(d)
+        orientation = np.eye(d)
+        full = NormalParameters(parameters.mean, covariance, orientation, parameters.collapsed)
+        model = Mixture(family, model.weights, full, model.active)
+    else:
+        covariance, orientation = parameters.covariance, parameters.orientation
+    coordinates = Coordinates(family.structure, model.weights, parameters.mean, covariance, orientation)  # type: ignore[attr-defined]
+    size = rows_per_piece(family, 8 * len(model.weights))  # type: ignore[arg-type]
+    source = Source(problem.table, problem.summary, size, weight=problem.weight, label=problem.label)
+    scale = np.asarray(family.frame.scale.value)  # type: ignore[attr-defined]
+    return observed_standard_errors(model, coordinates, source, scale)
+
+
+def bootstrap(gm: Any, problem: Problem, n_bootstrap: int, rng: np.random.Generator) -> StandardErrors:
+    """Standard deviations over refits of rows drawn with replacement, each started at the estimate.
+
+    A draw is a vector of row weights, so that all of them share one set of programs.
+    """
+    base = np.ones(problem.table.n_rows) if problem.weight is None else problem.weight
+    draws = max(int(round(base.sum())), 1)
+    again = clone(gm).set_params(
+        weights_init=gm.weights_, means_init=gm.means_, covariances_init=gm.covariances_, n_init=1, verbose=0
+    )
+    again.n_features_in_ = gm.n_features_in_
+    settings = again._settings(problem, len(gm.weights_))
+    kept: list[tuple[np.ndarray, ...]] = []
+    for _ in range(n_bootstrap):
+        weight = rng.multinomial(draws, base / base.sum()).astype(float)
+        summary = replace(problem.summary, total_weight=float(weight.sum()))
+        fit = fit_mixtures(replace(problem, weight=weight, summary=summary), settings, [len(gm.weights_)], rng)
+        one = fit[len(gm.weights_)]
+        again._adopt(one, len(gm.weights_))
+        if not again._model.parameters.collapsed.any():
+            kept.append((again.weights_, again.means_, again.covariances_))
+    if len(kept) < n_bootstrap:
+        warnings.warn(
+            f"{n_bootstrap - len(kept)} of {n_bootstrap} bootstrap refits collapsed and were left out", NoumenaWarning, 3
+        )
+    weights, means, covariances = (np.std(part, axis=0, ddof=1) for part in zip(*kept, strict=True))
+    return StandardErrors(weights, means, covariances, "bootstrap")
+
+
+def problem_for_use(table: Any, weight: np.ndarray | None, label: np.ndarray | None) -> Problem:
+    """A table that a fitted estimator already knows the columns of."""
+    return Problem(table, summarise(table, weight), weight, label)
