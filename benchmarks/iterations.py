@@ -78,7 +78,7 @@ def measure(peers: list[Peer], size: tuple[int, int, int], n_iterations: int, ro
         f"{THREADS} threads, float64, {rounds} rounds of {n_iterations} iterations; "
         f"matrix product {rate / 1e9:.1f} GFlop/s; an iteration is {flops(*size) / 1e9:.3f} GFlop\n"
     )
-    print(f"| peer | s / iteration (median) | lowest – highest | × noumena | of product rate | ℓ after {n_iterations} |")
+    print(f"| peer | s / iteration (median) | lowest – highest | × noumena | of product | ℓ after {n_iterations} |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, value in medians.items():
         ratio = f"{value / ours:.2f}" if ours else "—"

@@ -19,8 +19,11 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "N
 import warnings  # noqa: E402
 from abc import abstractmethod  # noqa: E402
 from collections.abc import Callable  # noqa: E402
+from concurrent.futures import ProcessPoolExecutor  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
+from functools import cache  # noqa: E402
 from importlib import import_module  # noqa: E402
+from multiprocessing import get_context  # noqa: E402
 from time import perf_counter  # noqa: E402
 from typing import Any, NamedTuple, Protocol, final  # noqa: E402
 
@@ -198,6 +201,11 @@ class Gmmx(Peer):
     """One compiled while-loop, compiled ahead of the clock (`lower().compile()`): its number of iterations is static.
 
     As published it refuses float64 by one check of the type; `float64=True` lifts that check and nothing else.
+
+    It runs in a process of its own, for with a pool of two threads its program can wait for ever (jaxlib 0.10.2,
+    100,000 × 32, K = 32): it solves two batches of triangular systems at once, each call waits inside a thread of
+    XLA's pool for tasks in that same pool, and no thread is left to do them. Two more threads (`NPROC`) prevent that;
+    the process stays bound to as many cores as the other peers have threads.
     """
 
     name: str = "gmmx"
@@ -207,35 +215,7 @@ class Gmmx(Peer):
         require("gmmx", "gmmx")
 
     def _run(self, x, start: Parameters, max_iter: int, tol: float) -> tuple[float, Parameters]:
-        import gmmx
-        import jax
-
-        check = gmmx.gmm.check_shape
-        if self.float64:
-            gmmx.gmm.check_shape = _check_shape_only
-        try:
-            with jax.enable_x64(self.float64):
-                kind = np.float64 if self.float64 else np.float32
-                weights, means, covariances = (np.asarray(part, kind) for part in start)
-                model = gmmx.GaussianMixtureModelJax.from_squeezed(
-                    means=means, covariances=covariances, weights=weights
-                )
-                fitter = gmmx.EMFitter(max_iter=max_iter, tol=tol, reg_covar=0.0)
-                data = jax.device_put(np.asarray(x, kind))
-                key = (max_iter, tol, data.shape, len(weights), self.float64)
-                if key not in _COMPILED:
-                    _COMPILED[key] = gmmx.EMFitter.fit.lower(fitter, data, model).compile()
-                program = _COMPILED[key]
-                jax.block_until_ready(data)
-                seconds, result = clock(lambda: jax.block_until_ready(program(fitter, data, model)))
-                fitted = result.gmm
-                return seconds, Parameters(
-                    np.asarray(fitted.weights_numpy, float),
-                    np.asarray(fitted.means_numpy, float),
-                    np.asarray(fitted.covariances.values_numpy, float),
-                )
-        finally:
-            gmmx.gmm.check_shape = check
+        return _gmmx_process().submit(_gmmx_run, x, start, max_iter, tol, self.float64).result(timeout=1800)
 
     def iterate(self, x, weights, means, covariances, n_iterations):
         # tol=0: it goes on while abs(change) >= tol.
@@ -294,6 +274,45 @@ class Noumena(Peer):
         self._run(x, start, **(settings | {"max_iter": 1}))  # compiles
         seconds, parameters = self._run(x, start, **settings)
         return Run(seconds, log_likelihood(x, parameters), parameters)
+
+
+def _gmmx_run(x, start: Parameters, max_iter: int, tol: float, float64: bool) -> tuple[float, Parameters]:
+    import gmmx
+    import jax
+
+    if float64:
+        gmmx.gmm.check_shape = _check_shape_only  # in this process only
+    kind = np.float64 if float64 else np.float32
+    with jax.enable_x64(float64):
+        weights, means, covariances = (np.asarray(part, kind) for part in start)
+        model = gmmx.GaussianMixtureModelJax.from_squeezed(means=means, covariances=covariances, weights=weights)
+        fitter = gmmx.EMFitter(max_iter=max_iter, tol=tol, reg_covar=0.0)
+        data = jax.block_until_ready(jax.device_put(np.asarray(x, kind)))
+        key = (max_iter, tol, data.shape, len(weights))
+        if key not in _COMPILED:
+            _COMPILED[key] = gmmx.EMFitter.fit.lower(fitter, data, model).compile()
+        seconds, result = clock(lambda: jax.block_until_ready(_COMPILED[key](fitter, data, model)))
+    fitted = result.gmm
+    parts = (fitted.weights_numpy, fitted.means_numpy, fitted.covariances.values_numpy)
+    return seconds, Parameters(*(np.asarray(part, float) for part in parts))
+
+
+@cache
+def _gmmx_process() -> ProcessPoolExecutor:
+    """One spawned process; it inherits the environment of its start, hence the change and its undoing."""
+    before = os.environ["NPROC"]
+    os.environ["NPROC"] = str(THREADS + 2)
+    try:
+        process = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_bind)
+        process.submit(_bind).result()
+    finally:
+        os.environ["NPROC"] = before
+    return process
+
+
+def _bind() -> None:
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
 
 
 PEERS = (Noumena, ScikitLearn, Pomegranate, Gmmx)

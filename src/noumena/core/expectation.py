@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
@@ -62,6 +63,45 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     total = _zero(models)
     for block in blocks:
         total = _add_block(models, block, total)
+    return total
+
+
+@jax.jit
+def _add_curvature(model: Model, directions: Natural, block: Block, total: Natural) -> Natural:
+    def stats(natural: Natural, piece: Block) -> Natural:
+        return jax.grad(lambda natural: jnp.sum(piece.weight * model.bound(natural, piece)))(natural)
+
+    natural = model.natural()
+
+    def step(total: Natural, piece: Block) -> tuple[Natural, None]:
+        def along(direction: Natural) -> Natural:
+            return jax.jvp(lambda natural: stats(natural, piece), (natural,), (direction,))[1]
+
+        return jax.tree.map(jnp.add, total, jax.vmap(along)(directions)), None
+
+    return lax.scan(step, total, block)[0]
+
+
+def curvature(model: Model, directions: Natural, blocks: Iterable[Block]) -> Natural:
+    """∂S/∂η · v = ∂²F/∂η² · v for each direction v, by forward derivatives of the E-step.
+
+    Parameters
+    ----------
+    model : Model
+        One model, not a stack.
+    directions : tree of arrays
+        As the model's natural parameters, with a leading axis of directions.
+    blocks : iterable of Block
+
+    Returns
+    -------
+    tree of arrays
+        The shape of ``directions``.
+    """
+    model = model.for_bound()
+    total = jax.tree.map(np.zeros_like, directions)
+    for block in blocks:
+        total = _add_curvature(model, directions, block, total)
     return total
 
 

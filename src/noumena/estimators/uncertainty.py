@@ -11,9 +11,9 @@ from ..core.errors import NoumenaWarning
 from ..data.source import Source
 from ..data.summary import summarise
 from ..families.diagonal_normal import DiagonalParameters
-from ..families.normal import NormalParameters
+from ..families.normal import Normal, NormalParameters
 from ..models.mixture import Mixture
-from ..models.standard_errors import Coordinates, StandardErrors, observed_standard_errors
+from ..models.standard_errors import DIRECTIONS, Coordinates, StandardErrors, observed_standard_errors
 from .mixture_fitting import Problem, fit_mixtures, rows_per_piece
 
 
@@ -21,15 +21,16 @@ def observed(model: Mixture, problem: Problem) -> StandardErrors:
     """Standard errors from the observed information, for a model whose arrays are NumPy's."""
     parameters, family = model.parameters, model.family
     d = parameters.mean.shape[1]
-    if isinstance(parameters, DiagonalParameters):
+    if isinstance(parameters, DiagonalParameters):  # curvature is taken among full covariances
         covariance = parameters.variance[:, :, None] * np.eye(d)
         orientation = np.eye(d)
         full = NormalParameters(parameters.mean, covariance, orientation, parameters.collapsed)
-        model = Mixture(family, model.weights, full, model.active)
+        plain = Normal(family.frame, family.structure, family.floor)  # type: ignore[attr-defined]
+        model = Mixture(plain, model.weights, full, model.active)
     else:
         covariance, orientation = parameters.covariance, parameters.orientation
     coordinates = Coordinates(family.structure, model.weights, parameters.mean, covariance, orientation)  # type: ignore[attr-defined]
-    size = rows_per_piece(family, 8 * len(model.weights))  # type: ignore[arg-type]
+    size = rows_per_piece(model.family, DIRECTIONS * len(model.weights))  # type: ignore[arg-type]
     source = Source(problem.table, problem.summary, size, weight=problem.weight, label=problem.label)
     scale = np.asarray(family.frame.scale.value)  # type: ignore[attr-defined]
     return observed_standard_errors(model, coordinates, source, scale)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, final
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +12,15 @@ from jaxtyping import Array, Float
 
 from ..core.block import Block
 from ..core.errors import NoumenaError
+from ..core.expectation import curvature, expectation
+from ..core.lanes import stack
 from ..families.covariance import Structure
-from ..families.normal import LOG_2PI, Normal, NormalNatural
+from ..families.normal import LOG_2PI, NormalNatural
 from .mixture import Mixture, MixtureNatural
+
+
+#: Directions of curvature taken at once.
+DIRECTIONS = 8
 
 
 class InformationError(NoumenaError, ValueError):
@@ -39,8 +46,7 @@ class StandardErrors:
     method: str
 
 
-@dataclass(frozen=True)
-class Coordinates:
+class Coordinates(eqx.Module):
     """Free coordinates of a Gaussian mixture around its estimate, where all of them are 0.
 
     The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says, with exp(·) of the symmetric or skew
@@ -55,7 +61,7 @@ class Coordinates:
         Common eigenvectors, where the structure has them.
     """
 
-    structure: Structure
+    structure: Structure = eqx.field(static=True)
     weights: np.ndarray
     mean: np.ndarray
     covariance: np.ndarray
@@ -92,29 +98,34 @@ class Coordinates:
         rest = theta[n_volume:]
         if self.structure.orientation == "I":
             axes = jnp.broadcast_to(jnp.eye(d), (k, d, d))
-            values = np.diagonal(self.covariance, axis1=1, axis2=2)
-            return volume * _rebuilt(axes, values, rest.reshape(shared[self.structure.shape], -1))
+            values = jnp.diagonal(self.covariance, axis1=1, axis2=2)
+            return volume * _rebuilt(axes, values, _rows(rest, shared[self.structure.shape]))
         if self.structure.shape == self.structure.orientation:
-            root = np.linalg.cholesky(self.covariance)
-            bend = _exponential(_traceless(rest.reshape(shared[self.structure.shape], -1), d))
+            root = jnp.linalg.cholesky(self.covariance)
+            bend = _exponential(_traceless(_rows(rest, shared[self.structure.shape]), d))
             return volume * (root @ bend @ root.swapaxes(1, 2))
         n_shape = shared[self.structure.shape] * (d - 1)
         if self.structure.orientation == "E":
-            axes = np.broadcast_to(self.orientation, (k, d, d))
+            axes = jnp.broadcast_to(self.orientation, (k, d, d))
         else:
-            axes = np.linalg.eigh(self.covariance)[1]
-        values = np.einsum("kji,kjl,kli->ki", axes, self.covariance, axes)
-        skew = _skew(rest[n_shape:].reshape(shared[self.structure.orientation], -1), d)
+            axes = jnp.linalg.eigh(self.covariance)[1]
+        values = jnp.einsum("kji,kjl,kli->ki", axes, self.covariance, axes)
+        skew = _skew(_rows(rest[n_shape:], shared[self.structure.orientation]), d)
         turned = axes @ _exponential(skew)
-        return volume * _rebuilt(turned, values, rest[:n_shape].reshape(shared[self.structure.shape], -1))
+        return volume * _rebuilt(turned, values, _rows(rest[:n_shape], shared[self.structure.shape]))
 
 
-def _rebuilt(axes: Any, values: np.ndarray, log_shape: Array) -> Array:
+def _rows(theta: Array, rows: int) -> Array:
+    """``theta`` cut into so many rows; an empty one where nothing is shared out."""
+    return theta.reshape(rows, -1) if rows else theta.reshape(1, 0)
+
+
+def _rebuilt(axes: Array, values: Array, log_shape: Array) -> Array:
     """D diag(values · exp(shape)) Dᵀ, where the shapes' logarithms sum to 0."""
     if log_shape.size:
         full = jnp.concatenate([log_shape, -jnp.sum(log_shape, axis=1, keepdims=True)], axis=1)
         values = values * jnp.exp(full)
-    return (axes * jnp.asarray(values)[:, None, :]) @ jnp.swapaxes(axes, 1, 2)
+    return (axes * values[:, None, :]) @ jnp.swapaxes(axes, 1, 2)
 
 
 def _exponential(generator: Array) -> Array:
@@ -138,36 +149,20 @@ def _skew(theta: Array, d: int) -> Array:
     return lower - lower.swapaxes(1, 2)
 
 
-def observed_information(
-    model: Mixture, coordinates: Coordinates, blocks: Iterable[Block]
-) -> Float[np.ndarray, "p p"]:
-    """−∂²ℓ/∂θ² of the log likelihood at the estimate, summed over all rows.
+@jax.jit
+def _derivatives(coordinates: Coordinates, stats: MixtureNatural) -> tuple[Any, Array, Any]:
+    """∂η/∂θ, Σ_j S_j ∂²η_j/∂θ² and ∂(weights, means, covariances)/∂θ at θ = 0."""
+    zero = jnp.zeros(coordinates.size)
 
-    Each column is a forward derivative of the gradient, so that memory does not grow with the square of the rows.
-    """
-    family = Normal(model.family.frame, Structure.named("VVV"), model.family.floor)  # type: ignore[attr-defined]
-    plain = Mixture(family, model.weights, model.parameters, model.active)
+    def weighted(theta: Array) -> Array:
+        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), coordinates.natural(theta), stats)
+        return sum(jax.tree.leaves(parts), jnp.zeros(()))
 
-    @jax.jit
-    def of_block(block: Block) -> Array:
-        def gradient(theta: Array, piece: Block) -> Array:
-            def objective(theta: Array) -> Array:
-                return jnp.sum(piece.weight * plain.bound(coordinates.natural(theta), piece))
-
-            return jax.grad(objective)(theta)
-
-        def add(total: Array, piece: Block) -> tuple[Array, None]:
-            zero = jnp.zeros(coordinates.size)
-
-            def column(direction: Array) -> Array:
-                return jax.jvp(lambda theta: gradient(theta, piece), (zero,), (direction,))[1]
-
-            return total - jax.lax.map(column, jnp.eye(coordinates.size), batch_size=4), None
-
-        return jax.lax.scan(add, jnp.zeros((coordinates.size, coordinates.size)), block)[0]
-
-    total = sum(np.asarray(of_block(block)) for block in blocks)
-    return 0.5 * (total + np.asarray(total).T)
+    return (
+        jax.jacfwd(coordinates.natural)(zero),
+        jax.jacfwd(jax.grad(weighted))(zero),
+        jax.jacfwd(coordinates.parameters)(zero),
+    )
 
 
 def observed_standard_errors(
@@ -175,13 +170,17 @@ def observed_standard_errors(
 ) -> StandardErrors:
     """Standard errors by the delta method from the inverse of the observed information.
 
+    With ℓ(η(θ)), −∂²ℓ/∂θ² = −(∂η/∂θ)ᵀ (∂S/∂η) (∂η/∂θ) − Σ_j S_j ∂²η_j/∂θ², where S = ∂ℓ/∂η is what the E-step gathers:
+    only its derivative needs the rows.
+
     Parameters
     ----------
     model : Mixture
+        One model.
     coordinates : Coordinates
         Around the model's parameters.
     blocks : iterable of Block
-        The rows that the model was fitted on.
+        The rows that the model was fitted on; iterated over several times.
     scale : array, shape (d,)
         Of the frame: errors are returned in the units of the data.
 
@@ -190,7 +189,20 @@ def observed_standard_errors(
     InformationError
         Where the information has no inverse.
     """
-    information = observed_information(model, coordinates, blocks)
+    _, stats = expectation(stack([model]), blocks)
+    stats = jax.tree.map(lambda part: part[0], stats)
+    natural, second, parts = _derivatives(coordinates, stats)
+    p = coordinates.size
+    directions = [np.moveaxis(np.asarray(leaf), -1, 0) for leaf in jax.tree.leaves(natural)]
+    tree = jax.tree.structure(natural)
+    flat = np.concatenate([leaf.reshape(p, -1) for leaf in directions], axis=1)
+    first = np.empty((p, p))
+    for begin in range(0, p, DIRECTIONS):
+        few = [_padded(leaf[begin : begin + DIRECTIONS]) for leaf in directions]
+        bent = jax.tree.leaves(curvature(model, jax.tree.unflatten(tree, few), blocks))
+        rows = np.concatenate([np.asarray(leaf).reshape(DIRECTIONS, -1) for leaf in bent], axis=1)
+        first[begin : begin + DIRECTIONS] = (rows @ flat.T)[: p - begin]
+    information = -(0.5 * (first + first.T) + np.asarray(second))
     values = np.linalg.eigvalsh(information)
     if not values[0] > 1e-10 * values[-1]:
         raise InformationError(
@@ -199,13 +211,16 @@ def observed_standard_errors(
             'lower tol, use fewer components, or method="bootstrap"'
         )
     covariance = np.linalg.inv(information)
-    zero = jnp.zeros(coordinates.size)
-    jacobian = jax.jit(jax.jacfwd(coordinates.parameters))(zero)
 
     def errors(part: Any) -> np.ndarray:
-        flat = np.asarray(part).reshape(-1, coordinates.size)
-        variance = np.einsum("ip,pq,iq->i", flat, covariance, flat, optimize=True)
+        jacobian = np.asarray(part).reshape(-1, p)
+        variance = np.einsum("ip,pq,iq->i", jacobian, covariance, jacobian, optimize=True)
         return np.sqrt(np.maximum(variance, 0.0)).reshape(part.shape[:-1])
 
-    weights, means, covariances = (errors(part) for part in jacobian)
+    weights, means, covariances = (errors(part) for part in parts)
     return StandardErrors(weights, means * scale, covariances * np.outer(scale, scale), "observed")
+
+
+def _padded(directions: np.ndarray) -> np.ndarray:
+    """Filled up with zero directions, so that one program serves all."""
+    return np.concatenate([directions, np.zeros((DIRECTIONS - len(directions), *directions.shape[1:]))])

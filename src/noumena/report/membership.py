@@ -103,4 +103,4 @@ def rows_to_draw(estimator: Any, table: Table) -> Drawn:
     if len(cells):
         for rows, _, posterior in estimator._rows(ArrayTable(array=cells, names=table.names)):
             component[rows], certainty[rows] = posterior.argmax(axis=1), posterior.max(axis=1)
-    return Drawn(table.n_rows, cells, estimator._density().conditional_moments(cells), component, certainty)
+    return Drawn(table.n_rows, cells, estimator._density().conditional_mean(cells), component, certainty)

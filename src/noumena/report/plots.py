@@ -1,0 +1,276 @@
+"""Drawings of a fitted mixture, a selection, a trace and the holes of a table.
+
+Every function returns a `matplotlib.figure.Figure` of its own: no window, no global state. Save it with
+``figure.savefig(path)``; notebooks show it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..data.columns import positions
+from ..data.table import Table, read_table
+from .membership import Drawn, rows_to_draw
+from .numbers import count, number, percent
+from .projection import separating_projection
+from .rows import Missing, missing_patterns
+from .scatter import column_plot, pair_plot, projection_plot
+from .style import ACCENT, COLOURS, INK, MUTED, RULE, SMALL, colour, dress, key, marker, new_figure, shown, title
+
+#: Columns of which every pair is drawn; more are projected.
+MOST_PAIRS = 6
+#: How a criterion is read.
+CRITERIA = {
+    "bic": ("bic", "BIC", False),
+    "icl": ("icl", "ICL", False),
+    "aic": ("aic", "AIC", False),
+    "cv": ("cv_log_likelihood", "held-out log likelihood per row", True),
+}
+_MOST_PATTERNS, _MOST_COLUMNS = 12, 20
+
+
+def plot(subject: Any, X: Any = None, *, columns: Sequence[str | int] | None = None) -> Figure:
+    """Draw a fitted mixture over its data, or a selection.
+
+    Parameters
+    ----------
+    subject : GaussianMixture or Selection
+    X : table
+        The rows to draw, for a mixture: at most 5,000, a random sample of more. Rows without any observed cell are left
+        out.
+    columns : sequence of str or int, optional
+        Columns to draw, by name or position; all by default. One: histogram and densities. Two to six: every pair, with
+        the 95% ellipse of each component. More: the plane in which the components differ most.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import noumena as nm
+    >>> from noumena.report import plot
+    >>> rng = np.random.default_rng(0)
+    >>> x = np.concatenate([rng.normal(0, 1, (50, 2)), rng.normal(6, 1, (50, 2))])
+    >>> len(plot(nm.GaussianMixture(2, random_state=0).fit(x), x).axes)
+    4
+    """
+    if hasattr(subject, "table_") and hasattr(subject, "criterion"):
+        return _plot_selection(subject)
+    if X is None:
+        raise TypeError(f"plot({type(subject).__name__}) needs the table to draw: plot(estimator, X)")
+    density, table = subject._density(), subject._table(X)
+    return plot_drawn(density, rows_to_draw(subject, table), subject._column_names(), columns)
+
+
+def plot_drawn(density: Any, drawn: Drawn, names: list[str], columns: Sequence[str | int] | None = None) -> Figure:
+    """As `plot`, of rows that have been sampled already."""
+    if columns is not None:
+        chosen = np.array(positions(list(columns), tuple(names), len(names)))
+        density, names = density.marginal(chosen), [names[j] for j in chosen]
+        drawn = Drawn(drawn.n_rows, drawn.cells[:, chosen], drawn.filled[:, chosen], drawn.component, drawn.certainty)
+    if len(names) == 1:
+        return column_plot(density, drawn, names[0])
+    if len(names) <= MOST_PAIRS:
+        return pair_plot(density, drawn, names)
+    projection = separating_projection(density.weights, density.means, density.covariances)
+    return projection_plot(density, projection, drawn, names)
+
+
+def usable(selection: Any) -> np.ndarray:
+    """Which candidates of a selection can be compared, shape (n_candidates,)."""
+    column, _, _ = CRITERIA[selection.criterion]
+    values = np.array(selection.table_.column(column).to_pylist(), dtype=float)
+    bad = {"degenerate", "not_finite", "failed"}
+    return np.isfinite(values) & ~np.isin(selection.table_.column("status").to_pylist(), sorted(bad))
+
+
+def _plot_selection(selection: Any) -> Figure:
+    """The criterion against the number of components, one line per covariance structure."""
+    column, label, higher = CRITERIA[selection.criterion]
+    table, good = selection.table_, usable(selection)
+    size = np.array(table.column("n_components").to_pylist())
+    structure = np.array(table.column("covariance").to_pylist(), dtype=object)
+    value = np.array(table.column(column).to_pylist(), dtype=float)
+    structures = list(dict.fromkeys(structure))
+    best = int(np.flatnonzero(good)[(value[good] if higher else -value[good]).argmax()]) if good.any() else None
+    figure = new_figure(5.6, 3.6 + 0.22 * -(-len(structures) // 5))
+    axes = figure.subplots()
+    dress(axes, x="number of components", y=f"{label} ({'higher' if higher else 'lower'} is better)", grid=True)
+    for k, name in enumerate(structures):
+        rows = np.flatnonzero((structure == name) & good)
+        rows = rows[np.argsort(size[rows])]
+        chosen = best is not None and structure[best] == name
+        axes.plot(
+            size[rows], value[rows], color=colour(k), marker=marker(k), markersize=5 if chosen else 3.5,
+            linewidth=2.2 if chosen else 1.1, alpha=1.0 if chosen else 0.75, label=str(name), zorder=3 if chosen else 2,
+        )  # fmt: skip
+    if best is not None:
+        axes.scatter(size[best], value[best], s=130, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=5)
+        title(axes, f"best: {structure[best]} with {count(int(size[best]), 'component')}, {label} {number(value[best], 1)}")
+        if not higher:  # the worst fits must not press the good ones together
+            _zoom(axes, value[good], value[best])
+    axes.xaxis.set_major_locator(_whole_numbers())
+    axes.yaxis.set_major_formatter(lambda at, _: number(at, 0 if abs(np.ptp(axes.get_ylim())) > 10 else None))
+    handles = [Line2D([], [], color=colour(k), marker=marker(k), markersize=4.5) for k in range(len(structures))]
+    labels = [str(name) for name in structures]
+    key(figure, handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
+    if not good.all():
+        figure.supxlabel("")
+        axes.set_xlabel(
+            f"number of components\n({count(int((~good).sum()), 'degenerate or failed candidate')} left out)",
+            fontsize=SMALL + 1, color=INK,
+        )  # fmt: skip
+    return figure
+
+
+def _zoom(axes: Axes, values: np.ndarray, best: float) -> None:
+    """Cut the axis where most of the candidates are far worse than the better half of them."""
+    worst, middle = values.max(), np.quantile(values, 0.75)
+    if worst - best > 4 * (middle - best) > 0:
+        axes.set_ylim(best - 0.08 * (middle - best) * 2, best + 2 * (middle - best))
+
+
+def _whole_numbers() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True, nbins=10)
+
+
+def plot_trace(estimator: Any) -> Figure:
+    """Draw the objective at every iteration, and how far it was from its final value.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With a ``trace_``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    objective, accepted = np.asarray(estimator.trace_.objective, float), np.asarray(estimator.trace_.accepted, bool)
+    label = "log posterior" if getattr(estimator, "prior", None) is not None else "log likelihood"
+    figure = new_figure(5.6, 4.6)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    iteration = np.arange(len(objective))
+    finite = np.isfinite(objective)
+    taken, refused = finite & accepted, finite & ~accepted
+    final = objective[finite].max() if finite.any() else 0.0
+    gap = final - objective
+    far = taken & (gap > 0)
+    for axes, values, drawn in ((upper, objective, taken), (lower, gap, far)):
+        axes.plot(iteration[drawn], values[drawn], color=COLOURS[0], linewidth=1.6, marker="o", markersize=3, zorder=3)
+        some = refused & (gap > 0)
+        axes.plot(iteration[some], values[some], color=ACCENT, marker="x", markersize=6, linestyle="none", zorder=4)
+    dress(upper, y=f"{label} (nats)", grid=True)
+    dress(lower, x="iteration", y="still to gain (nats)", grid=True)
+    if far.any():
+        lower.set_yscale("log")
+    else:
+        lower.text(
+            0.5, 0.5, "nothing was left to gain", transform=lower.transAxes, ha="center", color=MUTED, fontsize=SMALL + 1
+        )
+    upper.xaxis.set_major_locator(_whole_numbers())
+    upper.yaxis.set_major_formatter(lambda at, _: number(at, 0 if np.ptp(upper.get_ylim()) > 10 else None))
+    title(upper, f"{label} {number(final, 2)} after {count(max(len(objective) - 1, 0), 'iteration')}")
+    if refused.any():
+        crosses = Line2D([], [], color=ACCENT, marker="x", linestyle="none", markersize=6)
+        key(upper, [crosses], [f"extrapolation taken back ({int(refused.sum())})"], loc="lower right")
+    return figure
+
+
+def plot_missing(X: Any) -> Figure:
+    """Draw which cells of a table are missing: the share per column, and the row patterns by how often they occur.
+
+    Parameters
+    ----------
+    X : table
+        Columns that do not hold numbers are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    table = X if isinstance(X, Table) else read_table(X, numeric_only=True)
+    names = [f"x{i}" for i in range(table.n_columns)] if table.names is None else list(table.names)
+    return plot_holes(missing_patterns(table), names)
+
+
+def plot_holes(missing: Missing, names: list[str]) -> Figure:
+    """As `plot_missing`, of patterns that have been counted already."""
+    if not missing.per_column.any():
+        figure = new_figure(5.6, 0.9)
+        figure.text(0.5, 0.5, f"No cell is missing in {count(missing.n_rows, 'row')} by {count(len(names), 'column')}.",
+                    ha="center", va="center", color=MUTED)  # fmt: skip
+        return figure
+    shown_columns = np.arange(len(names))
+    if len(names) > _MOST_COLUMNS:
+        shown_columns = np.sort(np.argsort(-missing.per_column, kind="stable")[:_MOST_COLUMNS])
+    patterns, counts = missing.patterns[:_MOST_PATTERNS], missing.counts[:_MOST_PATTERNS]
+    rows = np.arange(len(shown_columns))[::-1]
+    high = 0.26 * len(rows)
+    figure = new_figure(6.2, 2.2 + high)
+    grid = figure.subplots(
+        2, 2, sharex="col", sharey="row", width_ratios=[2.0, 3.4], height_ratios=[1.1, max(high, 0.6)]
+    )
+    bars, corner, matrix, share = grid[0, 1], grid[0, 0], grid[1, 1], grid[1, 0]
+    corner.set_axis_off()
+    _pattern_counts(bars, counts, missing.n_rows)
+    _pattern_matrix(matrix, patterns[:, shown_columns], rows)
+    part = missing.per_column[shown_columns] / missing.n_rows
+    dress(share)
+    share.barh(rows, part, height=0.6, color=COLOURS[0])
+    for row, one in zip(rows, part, strict=True):
+        share.text(one, row, f" {percent(float(one))}", va="center", fontsize=SMALL, color=MUTED)
+    share.set_xlim(0, max(1.45 * part.max(), 1e-9))
+    share.set_xticks([])
+    share.spines["bottom"].set_visible(False)
+    share.set_yticks(rows, [shown(names[j], 24) for j in shown_columns], parse_math=False)
+    share.tick_params(axis="y", length=0, labelcolor=INK)
+    share.set_xlabel("share missing", fontsize=SMALL + 0.5, color=INK)
+    notes = []
+    if len(missing.counts) > len(counts):
+        notes.append(f"the {len(counts)} most frequent of {len(missing.counts):,} row patterns")
+    if len(shown_columns) < len(names):
+        notes.append(f"the {len(shown_columns)} of {len(names)} columns with most holes")
+    matrix.set_xlabel("\n".join(["row patterns (dark: missing)", *notes]), fontsize=SMALL + 0.5, color=INK)
+    return figure
+
+
+def _pattern_counts(axes: Axes, counts: np.ndarray, n_rows: int) -> None:
+    dress(axes)
+    at = np.arange(len(counts))
+    axes.bar(at, counts, width=0.6, color="#9aa5b1")
+    for x, rows in zip(at, counts, strict=True):
+        axes.text(x, rows, f"{rows:,}", ha="center", va="bottom", fontsize=SMALL, color=INK)
+    axes.set_ylim(0, 1.25 * counts.max())
+    axes.set_yticks([])
+    axes.tick_params(axis="x", length=0, labelbottom=False)
+    axes.spines["left"].set_visible(False)
+    title(axes, f"rows (of {n_rows:,})")
+
+
+def _pattern_matrix(axes: Axes, patterns: np.ndarray, rows: np.ndarray) -> None:
+    dress(axes)
+    across, down = np.meshgrid(np.arange(len(patterns)), rows)
+    hole = patterns.T
+    axes.scatter(across[~hole], down[~hole], s=34, color="#e3e7eb", zorder=2)
+    axes.scatter(across[hole], down[hole], s=46, color=INK, zorder=3)
+    for x, pattern in enumerate(patterns):
+        if pattern.sum() > 1:
+            ends = rows[pattern]
+            axes.plot([x, x], [ends.min(), ends.max()], color=INK, linewidth=1.6, zorder=2)
+    for row in rows[::2]:
+        axes.axhspan(row - 0.5, row + 0.5, color="#f5f7f9", zorder=0)
+    axes.set_xlim(-0.7, max(len(patterns), 4) - 0.3)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xticks([])
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(RULE)
+        axes.spines[side].set_visible(False)
