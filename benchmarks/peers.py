@@ -232,7 +232,7 @@ class Gmmx(Peer):
 @final
 @dataclass(frozen=True)
 class Noumena(Peer):
-    """Ours. A sketch until the estimator takes a start: the calls below are the intended ones.
+    """Ours, from a start given whole (weights, means and covariances).
 
     The public path, as scikit-learn's: a run with n iterations minus a run with 1, after one run that compiles.
     """
@@ -250,14 +250,15 @@ class Noumena(Peer):
         model = noumena.GaussianMixture(
             n_components=len(start.weights),
             covariance="VVV",
-            init="given",
             weights_init=start.weights,
             means_init=start.means,
             covariances_init=start.covariances,
             n_init=1,
             **settings,
         )
-        seconds, _ = clock(lambda: model.fit(x))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of max_iter, as above
+            seconds, _ = clock(lambda: model.fit(x))
         return seconds, Parameters(model.weights_, model.means_, model.covariances_)
 
     def iterate(self, x, weights, means, covariances, n_iterations):
@@ -323,7 +324,7 @@ def require(module: str, package: str) -> None:
     try:
         import_module(module)
     except ImportError as error:
-        raise ImportError(f"{module} is skipped: pip install {package}") from error
+        raise ImportError(f"a peer is left out: {module} is missing: pip install {package}") from error
 
 
 def available() -> list[Peer]:

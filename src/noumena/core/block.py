@@ -19,16 +19,22 @@ class Block(eqx.Module):
         Non-negative weight of each row.
     label : array of int, shape (pieces, rows)
         Known value of the row's discrete latent variable, −1 where unknown.
-    missing : int
-        No row of the block has more missing cells than this. Static: programs are compiled for it.
+    pattern : array of int, shape (pieces, rows), or None
+        Which of the piece's missing patterns the row has; None where no cell is missing, or where the model does not
+        ask for patterns.
+    columns : array of int, shape (pieces, patterns, m), or None
+        The missing columns of each pattern in rising order; places that a pattern does not need hold d, d + 1, …, each
+        its own. Rows that share a pattern share what depends on it alone. With as many patterns as rows, row i has
+        pattern i.
     """
 
     x: Float[Array | np.ndarray, "*pieces rows d"]
     weight: Float[Array | np.ndarray, "*pieces rows"]
     label: Int[Array | np.ndarray, "*pieces rows"]
-    missing: int = eqx.field(static=True, default=0)
+    pattern: Int[Array | np.ndarray, "*pieces rows"] | None = None
+    columns: Int[Array | np.ndarray, "*pieces patterns m"] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of ``x``: what decides, with ``missing``, which compiled program runs."""
+        """Shape of ``x``."""
         return self.x.shape

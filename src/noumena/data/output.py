@@ -24,7 +24,8 @@ def table_like(data: Any, array: np.ndarray, names: list[str]) -> Any:
         frame = frame.collect()
     if not isinstance(frame, nw.DataFrame):
         return array
-    columns = dict(zip(frame.columns if not all(isinstance(c, str) for c in frame.columns) else names, array.T, strict=True))
+    named = all(isinstance(column, str) for column in frame.columns)
+    columns = dict(zip(names if named else frame.columns, array.T, strict=True))
     if frame.implementation.is_pandas():
         native = nw.to_native(frame)
         return type(native)(dict(columns), index=native.index)

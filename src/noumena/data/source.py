@@ -15,6 +15,8 @@ RESIDENT_BYTES = 48_000_000
 _LEAST_GROUP = 512
 #: Sizes that the number of missing cells is rounded up to.
 _SIZES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+#: Rows are given a pattern each where a piece has more patterns than this share of its rows.
+_MOST_SHARED = 0.15
 
 
 class Source:
@@ -35,7 +37,7 @@ class Source:
     label : array of int, shape (n_rows,), optional
         −1 (unknown) by default.
     split_missing : bool
-        False puts all rows into one group, for models to which a missing cell is no extra work.
+        False puts all rows into one group without patterns, for models to which a missing cell is no extra work.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ def _group_sizes(missing_per_row: np.ndarray, split: bool) -> list[int]:
     present = np.flatnonzero(missing_per_row)
     most = int(present[-1]) if len(present) else 0
     if not split:
-        return [most]
+        return [0]
     ends = [size for size in _SIZES if size < most]
     sizes: list[int] = []
     waiting, low = 0, 0
@@ -109,7 +111,7 @@ class _Pending:
             groups = [(0, slice(None))]
         else:
             missing = np.isnan(x).sum(axis=1)
-            end = np.searchsorted(self._sizes, missing)
+            end = np.searchsorted(self._sizes, missing)  # of the group that each row belongs to
             groups = [(size, np.flatnonzero(end == g)) for g, size in enumerate(self._sizes)]
         for size, rows in groups:
             part = (x[rows], *(column[rows] for column in columns))
@@ -147,21 +149,58 @@ class _Pending:
         grid = max(16, 2 ** (n.bit_length() - 3))  # at most an eighth too many, and few different shapes
         return 1, -(-n // grid) * grid
 
-    def _block(
-        self, size: int, part: tuple[np.ndarray, ...], shape: tuple[int, int]
-    ) -> tuple[Block, np.ndarray]:
+    def _block(self, size: int, part: tuple[np.ndarray, ...], shape: tuple[int, int]) -> tuple[Block, np.ndarray]:
+        if size:
+            order, which, patterns = _sorted_by_pattern(part[0])
+            part = tuple(column[order] for column in part)
         x, weight, label, index = part
         n, room = len(x), shape[0] * shape[1]
         if n < room:
             fill = room - n
-            x = np.concatenate([x, np.broadcast_to(x[:1], (fill, x.shape[1]))])  # any row will do: its weight is 0
+            last = np.broadcast_to(x[-1:], (fill, x.shape[1]))  # any row will do, for its weight is 0
+            x = np.concatenate([x, last])
             weight = np.concatenate([weight, np.zeros(fill)])
             label = np.concatenate([label, np.full(fill, -1, label.dtype)])
             index = np.concatenate([index, np.full(fill, -1, index.dtype)])
+        pattern = columns = None
+        if size:
+            which = np.concatenate([which, np.full(room - n, which[-1])]).reshape(shape)
+            pattern, columns = _piecewise(which, patterns, size, self._fixed is not None)
         block = Block(
             jax.device_put(x.reshape(*shape, -1)),
             jax.device_put(weight.reshape(shape)),
             jax.device_put(label.reshape(shape)),
-            size,
+            None if pattern is None else jax.device_put(pattern),
+            None if columns is None else jax.device_put(columns),
         )
         return block, index.reshape(shape)
+
+
+def _sorted_by_pattern(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An order of the rows in which equal missing patterns follow each other, each row's pattern, and the patterns."""
+    hole = np.isnan(x)
+    packed = np.packbits(hole, axis=1)
+    key = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, which = np.unique(key, return_index=True, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    return order, which[order], hole[first]
+
+
+def _piecewise(
+    which: np.ndarray, patterns: np.ndarray, size: int, fixed: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Patterns numbered anew within each piece, and the missing columns of each, padded to one number per piece."""
+    d = patterns.shape[1]
+    starts = which[:, :1]  # sorted: the patterns of a piece are consecutive numbers
+    local = which - starts
+    needed = int(local.max()) + 1
+    rows = which.shape[1]
+    most = min(-(-needed // 8) * 8, rows)
+    if fixed or most > _MOST_SHARED * rows:
+        local, most = np.broadcast_to(np.arange(rows), which.shape), rows  # too little is shared: each row its own
+    # columns of the missing cells first, in order; a place beyond the pattern's last holds d + its own number
+    rank = np.argsort(~patterns, axis=1, kind="stable")[:, :size]
+    place = np.arange(size)
+    table = np.where(place < patterns.sum(axis=1)[:, None], rank, d + place)
+    spread = which if most == rows else np.minimum(starts + np.arange(most), len(patterns) - 1)
+    return local.astype(np.int32), table[spread].astype(np.int32)

@@ -38,8 +38,8 @@ _STARTS = ("kmeans", "hierarchical", "random")
 class GaussianMixture(MixtureEstimator):
     """Mixture of multivariate normals, fitted by EM to tables with missing cells.
 
-    The density of a row is Σ_k π_k N(x | μ_k, Σ_k). Missing cells, in any pattern, are integrated out exactly, at the fit
-    and in every method; nothing is imputed on the way.
+    The density of a row is Σ_k π_k N(x | μ_k, Σ_k). Missing cells, in any pattern, are integrated out exactly, at the
+    fit and in every method; nothing is imputed on the way.
 
     Parameters
     ----------
@@ -55,8 +55,9 @@ class GaussianMixture(MixtureEstimator):
     n_init : int, default=1
         Number of starts: side by side, first as short runs, then the best quarter to convergence.
     init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
-        How starts are found: k-means seeded by k-means++, Ward's agglomeration of sphered rows (then k-means for further
-        starts), random responsibilities; or given responsibilities, shape (n_rows, K), or labels, shape (n_rows,).
+        How starts are found: k-means seeded by k-means++, Ward's agglomeration of sphered rows (then k-means for
+        further starts), random responsibilities; or given responsibilities, shape (n_rows, K), or labels, shape
+        (n_rows,).
     weights_init, means_init, covariances_init : array, optional
         Parameters to start from, shapes (K,), (K, d) and (K, d, d).
     tol : float, default=1e-4
@@ -211,7 +212,8 @@ class GaussianMixture(MixtureEstimator):
         accelerator(self.accelerate)  # refuses unknown names
         if isinstance(self.init_params, str):
             if self.init_params not in _STARTS:
-                raise ValueError(f"init_params={self.init_params!r}: choose among {', '.join(_STARTS)}, or pass an array")
+                known = ", ".join(_STARTS)
+                raise ValueError(f"init_params={self.init_params!r}: choose among {known}, or pass an array")
         else:
             check_start(np.asarray(self.init_params), problem.table.n_rows, size)
         prior = self.prior
@@ -438,9 +440,7 @@ class GaussianMixture(MixtureEstimator):
 
     def _from_state(self, state: dict[str, Any]) -> None:
         structure = Structure.named(state["structure"])
-        kind, parameters = (
-            (DiagonalNormal, DiagonalParameters) if structure.diagonal else (Normal, NormalParameters)
-        )
+        kind, parameters = (DiagonalNormal, DiagonalParameters) if structure.diagonal else (Normal, NormalParameters)
         frame = Frame.of(state["location"], state["scale"])
         family = kind(frame, structure, Fixed(np.asarray(state["floor"])), state["prior"])
         weights = state["weights"]

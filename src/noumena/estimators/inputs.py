@@ -88,7 +88,7 @@ def row_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
             row = int(np.flatnonzero(bad)[0])
             raise DataError(f"sample_weight is {what} ({weight[row]}) at row {row}: weights are counts, 0 or more")
     if not weight.any():
-        raise DataError("sample_weight is 0 in every row: at least one row must count")
+        raise DataError("every sample weight is zero: at least one row must count")
     return weight
 
 

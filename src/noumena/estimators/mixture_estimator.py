@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.result import Status, Trace
@@ -38,6 +39,12 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
     n_iter_: int
     n_features_in_: int
     _model: Mixture
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
 
     @property
     def converged_(self) -> bool:

@@ -36,8 +36,8 @@ class Selection:
     estimator_ : GaussianMixture
         The best candidate, fitted on all rows.
     table_ : pyarrow.Table
-        One row per candidate: n_components, covariance, log_likelihood, n_parameters, bic, icl, aic (all three: lower is
-        better), cv_log_likelihood (nats per held-out row, higher is better; null unless asked for), status, n_iter.
+        One row per candidate: n_components, covariance, log_likelihood, n_parameters, bic, icl, aic (all three: lower
+        is better), cv_log_likelihood (nats per held-out row, higher is better; null unless asked for), status, n_iter.
         A degenerate candidate keeps its log likelihood, but no criterion: it is not compared.
     criterion : str
     """

@@ -1,8 +1,8 @@
 """Fitted estimators as files: arrays and JSON in one zip archive, never code.
 
 ``noumena.json`` holds the format's number, the class, its parameters and fitted values, and the SHA-256 of every array
-file; its own digest is the archive's comment. A file is written beside its target and then moved, so that what was there
-before is replaced whole or not at all.
+file; its own digest is the archive's comment. A file is written beside its target and then moved, so that what was
+there before is replaced whole or not at all.
 """
 
 import hashlib
@@ -55,7 +55,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
         reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {target}: {reason}; choose a folder that exists and may be written to") from error
+        cure = "choose a folder that exists and may be written to"
+        raise OutputError(f"cannot write {target}: {reason}; {cure}") from error
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:

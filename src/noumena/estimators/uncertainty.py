@@ -42,7 +42,7 @@ def bootstrap(gm: Any, problem: Problem, n_bootstrap: int, rng: np.random.Genera
     A draw is a vector of row weights, so that all of them share one set of programs.
     """
     base = np.ones(problem.table.n_rows) if problem.weight is None else problem.weight
-    draws = max(int(round(base.sum())), 1)
+    draws = max(round(float(base.sum())), 1)
     again = clone(gm).set_params(
         weights_init=gm.weights_, means_init=gm.means_, covariances_init=gm.covariances_, n_init=1, verbose=0
     )
@@ -58,9 +58,8 @@ def bootstrap(gm: Any, problem: Problem, n_bootstrap: int, rng: np.random.Genera
         if not again._model.parameters.collapsed.any():
             kept.append((again.weights_, again.means_, again.covariances_))
     if len(kept) < n_bootstrap:
-        warnings.warn(
-            f"{n_bootstrap - len(kept)} of {n_bootstrap} bootstrap refits collapsed and were left out", NoumenaWarning, 3
-        )
+        lost = n_bootstrap - len(kept)
+        warnings.warn(f"{lost} of {n_bootstrap} bootstrap refits collapsed and were left out", NoumenaWarning, 3)
     weights, means, covariances = (np.std(part, axis=0, ddof=1) for part in zip(*kept, strict=True))
     return StandardErrors(weights, means, covariances, "bootstrap")
 

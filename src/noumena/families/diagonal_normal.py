@@ -57,12 +57,10 @@ class DiagonalNormal(Family):
 
     def marginal(self, natural: DiagonalNatural, block: Block) -> Float[Array, "rows K"]:
         u, hole, log_jacobian = self.frame.enter(jnp.asarray(block.x))
-        features, coefficients = [u, u * u], [natural.linear, natural.quadratic]
-        if block.missing:
-            features.append(jnp.where(hole, 1.0, 0.0))
-            coefficients.append(_cell_normaliser(natural))  # a missing cell integrates to its own normaliser
-        product = jnp.concatenate(features, axis=1) @ jnp.concatenate(coefficients, axis=1).T
-        return product + log_jacobian[:, None]
+        # a missing cell integrates to its own normaliser
+        features = jnp.concatenate([u, u * u, jnp.where(hole, 1.0, 0.0)], axis=1)
+        coefficients = jnp.concatenate([natural.linear, natural.quadratic, _cell_normaliser(natural)], axis=1)
+        return features @ coefficients.T + log_jacobian[:, None]
 
     def maximise(
         self, count: Float[Array, " K"], stats: DiagonalNatural, previous: DiagonalParameters

@@ -2,80 +2,77 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-#: Up to this many dimensions the sweep is written out element by element, which fuses; beyond, row by row.
-_UNROLLED = 4
+
+def shared_out(values: Float[Array, "patterns *rest"], pattern: Int[Array, " rows"]) -> Float[Array, "rows *rest"]:
+    """Each row's pattern's values; with as many patterns as rows, row i has pattern i.
+
+    As a product with an indicator matrix: this and its transpose run at the speed of matrix products, which a gather
+    and a scatter do not.
+    """
+    patterns = values.shape[0]
+    if patterns == pattern.shape[0]:
+        return values
+    indicator = (pattern[:, None] == jnp.arange(patterns)).astype(values.dtype)
+    return (indicator @ values.reshape(patterns, -1)).reshape(-1, *values.shape[1:])
 
 
 @jax.custom_jvp
-def log_gaussian_integral(b: Float[Array, "m ..."], a: Float[Array, "m m ..."]) -> Float[Array, "..."]:
+def log_gaussian_integral(
+    b: Float[Array, "rows m K"], a: Float[Array, "patterns m m K"], pattern: Int[Array, " rows"]
+) -> Float[Array, "rows K"]:
     """log ∫ exp(bᵀu − ½ uᵀAu) du − (m/2) log 2π = ½ bᵀA⁻¹b − ½ log|A|, for symmetric positive definite A.
 
-    The axes of the matrices come first and those of the batch last, so that each arithmetic operation runs over the
-    whole batch. Its derivative needs no second factorisation: ∂/∂b = E[u] = A⁻¹b and ∂/∂A = −½ E[uuᵀ], the moments of
-    the Gaussian N(A⁻¹b, A⁻¹).
+    Rows of one pattern share A, which is inverted once for all of them. The derivative needs no second inversion:
+    ∂/∂b = E[u] = A⁻¹b and ∂/∂A = −½ E[uuᵀ], the moments of the Gaussian N(A⁻¹b, A⁻¹).
 
     Parameters
     ----------
-    b : array, shape (m, ...)
-    a : array, shape (m, m, ...)
+    b : array, shape (rows, m, K)
+    a : array, shape (patterns, m, m, K)
+        Components last: memory is touched in runs of K numbers.
+    pattern : array of int, shape (rows,)
+        Which A each row has, see `shared_out`.
 
     Returns
     -------
-    array, shape (...)
+    array, shape (rows, K)
     """
-    return _moments(b, a)[0]
+    return _moments(b, a, pattern)[0]
 
 
 @log_gaussian_integral.defjvp
 def _derivative(primals, tangents):  # type: ignore[no-untyped-def]
-    (b, a), (db, da) = primals, tangents
-    value, mean, covariance = _moments(b, a)
-    second = mean[:, None] * mean[None, :] + covariance  # E[uuᵀ]
-    return value, jnp.sum(mean * db, axis=0) - 0.5 * jnp.sum(second * da, axis=(0, 1))
+    (b, a, pattern), (db, da, _) = primals, tangents
+    value, mean, covariance = _moments(b, a, pattern)
+    second = mean[:, :, None] * mean[:, None] + covariance  # E[uuᵀ]
+    return value, jnp.sum(mean * db, axis=1) - 0.5 * jnp.sum(second * shared_out(da, pattern), axis=(1, 2))
 
 
-def _moments(b: Array, a: Array) -> tuple[Array, Array, Array]:
-    """Value, mean and covariance, by Gauss–Jordan sweeps (Goodnight 1979, Am. Stat. 33:149); A is SPD: no pivoting."""
-    m = b.shape[0]
-    logdet, inverse = _sweep_elements(a) if m <= _UNROLLED else _sweep_rows(a)
-    mean = jnp.sum(inverse * b[None], axis=1)
-    return 0.5 * jnp.sum(b * mean, axis=0) - 0.5 * logdet, mean, inverse
+def _moments(b: Array, a: Array, pattern: Array) -> tuple[Array, Array, Array]:
+    """Value, mean and covariance of each row."""
+    inverse, logdet = _inverse(jnp.moveaxis(a, 0, 2))
+    covariance, logdet = shared_out(jnp.moveaxis(inverse, 2, 0), pattern), shared_out(logdet, pattern)
+    mean = jnp.sum(covariance * b[:, None], axis=2)
+    return 0.5 * jnp.sum(b * mean, axis=1) - 0.5 * logdet, mean, covariance
 
 
-def _sweep_elements(a: Array) -> tuple[Array, Array]:
-    m = a.shape[0]
-    cell = {(i, j): a[i, j] for i in range(m) for j in range(i + 1)}  # lower triangle of a symmetric matrix
+def _inverse(a: Float[Array, "m m ..."]) -> tuple[Float[Array, "m m ..."], Float[Array, "..."]]:
+    """A⁻¹ and log|A| by bordering: the inverse grows by one row and column at a time.
 
-    def at(i: int, j: int) -> Array:
-        return cell[max(i, j), min(i, j)]
-
-    logdet = jnp.zeros(a.shape[2:], a.dtype)
-    for j in range(m):
-        pivot = at(j, j)
-        logdet = logdet + jnp.log(pivot)
-        column = [at(i, j) for i in range(m)]
-        reciprocal = 1 / pivot
-        scaled = [value * reciprocal for value in column]
-        for i in range(m):
-            for k in range(i + 1):
-                if j not in (i, k):
-                    cell[i, k] = cell[i, k] - column[i] * scaled[k]
-        for i in range(m):
-            cell[max(i, j), min(i, j)] = -reciprocal if i == j else scaled[i]
-    return logdet, -jnp.stack([jnp.stack([at(i, j) for j in range(m)]) for i in range(m)])
-
-
-def _sweep_rows(a: Array) -> tuple[Array, Array]:
-    def sweep(j: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        logdet, a = state
-        row = a[j]
-        pivot = row[j]
-        scaled = row / pivot
-        a = a - row[:, None] * scaled[None, :]
-        a = a.at[j].set(scaled).at[:, j].set(scaled).at[j, j].set(-1 / pivot)
-        return logdet + jnp.log(pivot), a
-
-    logdet, a = jax.lax.fori_loop(0, a.shape[0], sweep, (jnp.zeros(a.shape[2:], a.dtype), a))
-    return logdet, -a
+    With s = a_jj − cᵀA⁻¹c > 0 for the next column c, x = A⁻¹c and y = x/s, the bordered inverse is
+    [[A⁻¹ + xyᵀ, −y], [−yᵀ, 1/s]] and |A| grows by the factor s. Every operation runs over the whole batch, and there are
+    few of them, which compiles fast. No pivoting is needed, A being positive definite.
+    """
+    inverse, logdet = 1 / a[:1, :1], jnp.log(a[0, 0])
+    for j in range(1, a.shape[0]):
+        c = a[j, :j]
+        x = jnp.sum(inverse * c[None], axis=1)
+        s = a[j, j] - jnp.sum(c * x, axis=0)
+        logdet = logdet + jnp.log(s)
+        y = x / s
+        corner = inverse + x[:, None] * y[None]
+        upper = jnp.concatenate([corner, -y[:, None]], axis=1)
+        inverse = jnp.concatenate([upper, jnp.concatenate([-y, 1 / s[None]], axis=0)[None]], axis=0)
+    return inverse, logdet

@@ -115,13 +115,11 @@ class Normal(Family):
         # uᵀQu = Σ_{i≤j} (Q_ij + Q_ji) u_i u_j, the diagonal once: one matrix product for all components
         both = jnp.where(i == j, 0.5, 1.0) * (natural.quadratic[:, i, j] + natural.quadratic[:, j, i])
         value = features @ jnp.concatenate([natural.linear, both], axis=1).T + log_jacobian[:, None]
-        if block.missing == 0:
+        if block.columns is None:
             return value
-        return value + _missing_part(natural, u, hole, block.missing)
+        return value + _missing_part(natural, u, hole, jnp.asarray(block.pattern), jnp.asarray(block.columns))
 
-    def maximise(
-        self, count: Float[Array, " K"], stats: NormalNatural, previous: NormalParameters
-    ) -> NormalParameters:
+    def maximise(self, count: Float[Array, " K"], stats: NormalNatural, previous: NormalParameters) -> NormalParameters:
         alive = count > 1e-8
         n = jnp.where(alive, count, 1.0)
         mean = stats.linear / n[:, None]
@@ -172,7 +170,7 @@ class Normal(Family):
     def footprint(self, n_components: int, missing: int) -> int:
         d = self.frame.location.value.shape[0]
         complete = d * (d + 3) // 2 + 2 * n_components
-        return complete if missing == 0 else complete + n_components * (3 * d + 4 * missing**2)
+        return complete if missing == 0 else complete + n_components * (3 * (d + missing) + 3 * missing**2)
 
 
 def _inverse(matrices: Float[Array, "K d d"]) -> Float[Array, "K d d"]:
@@ -183,36 +181,25 @@ def _inverse(matrices: Float[Array, "K d d"]) -> Float[Array, "K d d"]:
     return root.swapaxes(1, 2) @ root
 
 
-def missing_columns(hole: Bool[Array, "rows d"], most: int) -> Array:
-    """Indices of each row's missing columns, shape (most, rows); unused places hold d, d + 1, …, each its own."""
-    d = hole.shape[1]
-    rank = jnp.cumsum(hole, axis=1) * hole  # 1, 2, … at the missing cells
-    columns = jnp.arange(d)
-    places = []
-    for s in range(most):
-        index = jnp.sum(jnp.where(rank == s + 1, columns, 0), axis=1)
-        places.append(jnp.where(jnp.sum(hole, axis=1) > s, index, d + s))
-    return jnp.stack(places)
-
-
-def _missing_part(natural: NormalNatural, u: Array, hole: Array, most: int) -> Float[Array, "rows K"]:
+def _missing_part(natural: NormalNatural, u: Array, hole: Array, pattern: Array, columns: Array) -> Array:
     """log ∫ exp(bᵀu_m − ½ u_mᵀ J_mm u_m) du_m with b = h_m − J_mo u_o, over each row's missing cells m.
 
-    In precision form only the m × m block of the missing cells needs factorising. Rows with fewer missing cells than
-    ``most`` are filled up with independent standard normals, whose integral is 1.
+    In precision form only the m × m block of the missing cells needs factorising, once for each pattern. Patterns with
+    fewer missing cells than the widest are filled up with independent standard normals, whose integral is 1.
     """
     rows, d = u.shape
     k = natural.linear.shape[0]
+    most = columns.shape[1]
+    wide = d + most
     precision = -(natural.quadratic + natural.quadratic.swapaxes(1, 2))
     # components last, so that one gathered element is a contiguous run of K numbers
-    table = jnp.zeros((d + most, d + most, k), precision.dtype)
-    filler = np.arange(d, d + most)
-    table = table.at[:d, :d].set(jnp.moveaxis(precision, 0, -1)).at[filler, filler].set(1.0)
-    pull = (u @ precision.transpose(1, 2, 0).reshape(d, d * k)).reshape(rows, d, k)
-    pull = jnp.concatenate([natural.linear.T - pull, jnp.zeros((rows, most, k), u.dtype)], axis=1)  # h − J u, all cells
-    index = missing_columns(hole, most)
-    b = jnp.stack([pull.reshape(-1, k)[jnp.arange(rows) * (d + most) + index[s]] for s in range(most)])
-    flat = table.reshape(-1, k)
-    cells = {(s, t): flat[index[s] * (d + most) + index[t]] for s in range(most) for t in range(s + 1)}
-    a = jnp.stack([jnp.stack([cells[max(s, t), min(s, t)] for t in range(most)]) for s in range(most)])
-    return log_gaussian_integral(b, a) + 0.5 * LOG_2PI * jnp.sum(hole, axis=1)[:, None]
+    filler = np.arange(d, wide)
+    table = jnp.zeros((wide, wide, k), u.dtype).at[:d, :d].set(jnp.moveaxis(precision, 0, -1))
+    table = table.at[filler, filler].set(1.0).reshape(-1, k)
+    a = table[columns[:, :, None] * wide + columns[:, None, :]]  # J_mm, shape (patterns, m, m, K)
+    pull = natural.linear.T - (u @ precision.transpose(1, 2, 0).reshape(d, d * k)).reshape(rows, d, k)
+    pull = jnp.concatenate([pull, jnp.zeros((rows, most, k), u.dtype)], axis=1)  # h − J u, of every cell
+    each = columns if columns.shape[0] == rows else columns[pattern]
+    index = jnp.arange(rows)[:, None] * wide + each
+    b = pull.reshape(-1, k)[index]  # shape (rows, m, K)
+    return log_gaussian_integral(b, a, pattern) + 0.5 * LOG_2PI * jnp.sum(hole, axis=1)[:, None]

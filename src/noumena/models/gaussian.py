@@ -26,13 +26,9 @@ class GaussianMixtureDensity:
 
     def marginal(self, columns: np.ndarray) -> "GaussianMixtureDensity":
         """The mixture over some of the columns: means and covariances restricted to them (Bishop 2006, eq. 2.98)."""
-        return GaussianMixtureDensity(
-            self.weights, self.means[:, columns], self.covariances[:, columns][:, :, columns]
-        )
+        return GaussianMixtureDensity(self.weights, self.means[:, columns], self.covariances[:, columns][:, :, columns])
 
-    def conditional(
-        self, given: np.ndarray, values: Float[np.ndarray, " g"]
-    ) -> "GaussianMixtureDensity":
+    def conditional(self, given: np.ndarray, values: Float[np.ndarray, " g"]) -> "GaussianMixtureDensity":
         """The mixture over the other columns, in their order, given the values of these (Bishop 2006, eqs. 2.81-2.82).
 
         Parameters
@@ -80,7 +76,8 @@ class GaussianMixtureDensity:
             return out
         patterns, which = np.unique(hole[some], axis=0, return_inverse=True)
         order = np.argsort(which.ravel(), kind="stable")
-        for pattern, rows in zip(patterns, np.split(some[order], np.cumsum(np.bincount(which.ravel()))[:-1]), strict=True):
+        groups = np.split(some[order], np.cumsum(np.bincount(which.ravel()))[:-1])
+        for pattern, rows in zip(patterns, groups, strict=True):
             seen = np.flatnonzero(~pattern)
             out[np.ix_(rows, np.flatnonzero(pattern))] = fill(_Conditioning(self, seen), x[np.ix_(rows, seen)])
         return out

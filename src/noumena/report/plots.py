@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ..data.columns import positions
 from ..data.table import Table, read_table
@@ -19,7 +20,7 @@ from .numbers import count, number, percent
 from .projection import separating_projection
 from .rows import Missing, missing_patterns
 from .scatter import column_plot, pair_plot, projection_plot
-from .style import ACCENT, COLOURS, INK, MUTED, RULE, SMALL, colour, dress, key, marker, new_figure, shown, title
+from .style import ACCENT, COLOURS, INK, MUTED, SMALL, colour, dress, key, label, marker, new_figure, shown, title
 
 #: Columns of which every pair is drawn; more are projected.
 MOST_PAIRS = 6
@@ -92,16 +93,17 @@ def usable(selection: Any) -> np.ndarray:
 
 def _plot_selection(selection: Any) -> Figure:
     """The criterion against the number of components, one line per covariance structure."""
-    column, label, higher = CRITERIA[selection.criterion]
+    column, word, higher = CRITERIA[selection.criterion]
     table, good = selection.table_, usable(selection)
     size = np.array(table.column("n_components").to_pylist())
     structure = np.array(table.column("covariance").to_pylist(), dtype=object)
     value = np.array(table.column(column).to_pylist(), dtype=float)
     structures = list(dict.fromkeys(structure))
     best = int(np.flatnonzero(good)[(value[good] if higher else -value[good]).argmax()]) if good.any() else None
-    figure = new_figure(5.6, 3.6 + 0.22 * -(-len(structures) // 5))
+    figure = new_figure(4.8, 3.4 + 0.22 * -(-len(structures) // 5))
     axes = figure.subplots()
-    dress(axes, x="number of components", y=f"{label} ({'higher' if higher else 'lower'} is better)", grid=True)
+    dress(axes, grid=True)
+    label(axes, x="number of components", y=f"{word} ({'higher' if higher else 'lower'} is better)")
     for k, name in enumerate(structures):
         rows = np.flatnonzero((structure == name) & good)
         rows = rows[np.argsort(size[rows])]
@@ -110,35 +112,38 @@ def _plot_selection(selection: Any) -> Figure:
             size[rows], value[rows], color=colour(k), marker=marker(k), markersize=5 if chosen else 3.5,
             linewidth=2.2 if chosen else 1.1, alpha=1.0 if chosen else 0.75, label=str(name), zorder=3 if chosen else 2,
         )  # fmt: skip
+    notes = []
     if best is not None:
         axes.scatter(size[best], value[best], s=130, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=5)
-        title(axes, f"best: {structure[best]} with {count(int(size[best]), 'component')}, {label} {number(value[best], 1)}")
-        if not higher:  # the worst fits must not press the good ones together
-            _zoom(axes, value[good], value[best])
+        title(axes, f"best: {structure[best]} with {count(int(size[best]), 'component')}, {word} {number(value[best], 1)}")
+        flip = -1.0 if higher else 1.0
+        if _zoom(axes, flip * value[good], flip * value[good & (structure == structure[best])]):
+            notes.append("far worse candidates lie beyond the frame")
+            if higher:
+                axes.set_ylim(*(-np.array(axes.get_ylim())[::-1]))
     axes.xaxis.set_major_locator(_whole_numbers())
     axes.yaxis.set_major_formatter(lambda at, _: number(at, 0 if abs(np.ptp(axes.get_ylim())) > 10 else None))
     handles = [Line2D([], [], color=colour(k), marker=marker(k), markersize=4.5) for k in range(len(structures))]
     labels = [str(name) for name in structures]
     key(figure, handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
     if not good.all():
-        figure.supxlabel("")
-        axes.set_xlabel(
-            f"number of components\n({count(int((~good).sum()), 'degenerate or failed candidate')} left out)",
-            fontsize=SMALL + 1, color=INK,
-        )  # fmt: skip
+        notes.append(f"{count(int((~good).sum()), 'degenerate or failed candidate')} left out")
+    if notes:
+        axes.set_xlabel("\n".join(["number of components", *(f"({note})" for note in notes)]))
     return figure
 
 
-def _zoom(axes: Axes, values: np.ndarray, best: float) -> None:
-    """Cut the axis where most of the candidates are far worse than the better half of them."""
-    worst, middle = values.max(), np.quantile(values, 0.75)
-    if worst - best > 4 * (middle - best) > 0:
-        axes.set_ylim(best - 0.08 * (middle - best) * 2, best + 2 * (middle - best))
+def _zoom(axes: Axes, values: np.ndarray, chosen: np.ndarray) -> bool:
+    """Cut off candidates that are so much worse that the good ones would be pressed into one line; whether any was."""
+    best = chosen.min()
+    top = best + max(1.4 * (chosen.max() - best), 1.2 * (np.median(values) - best))
+    if values.max() - best <= 1.6 * (top - best):
+        return False
+    axes.set_ylim(best - 0.06 * (top - best), top)
+    return True
 
 
-def _whole_numbers() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
+def _whole_numbers() -> MaxNLocator:
     return MaxNLocator(integer=True, nbins=10)
 
 
@@ -155,8 +160,8 @@ def plot_trace(estimator: Any) -> Figure:
     matplotlib.figure.Figure
     """
     objective, accepted = np.asarray(estimator.trace_.objective, float), np.asarray(estimator.trace_.accepted, bool)
-    label = "log posterior" if getattr(estimator, "prior", None) is not None else "log likelihood"
-    figure = new_figure(5.6, 4.6)
+    word = "log posterior" if getattr(estimator, "prior", None) is not None else "log likelihood"
+    figure = new_figure(4.8, 4.2)
     upper, lower = figure.subplots(2, 1, sharex=True)
     iteration = np.arange(len(objective))
     finite = np.isfinite(objective)
@@ -168,17 +173,20 @@ def plot_trace(estimator: Any) -> Figure:
         axes.plot(iteration[drawn], values[drawn], color=COLOURS[0], linewidth=1.6, marker="o", markersize=3, zorder=3)
         some = refused & (gap > 0)
         axes.plot(iteration[some], values[some], color=ACCENT, marker="x", markersize=6, linestyle="none", zorder=4)
-    dress(upper, y=f"{label} (nats)", grid=True)
-    dress(lower, x="iteration", y="still to gain (nats)", grid=True)
+    dress(upper, grid=True)
+    label(upper, y=f"{word} (nats)")
+    dress(lower, grid=True)
+    label(lower, x="iteration", y="still to gain (nats)")
     if far.any():
         lower.set_yscale("log")
+        lower.minorticks_off()
     else:
         lower.text(
             0.5, 0.5, "nothing was left to gain", transform=lower.transAxes, ha="center", color=MUTED, fontsize=SMALL + 1
         )
     upper.xaxis.set_major_locator(_whole_numbers())
     upper.yaxis.set_major_formatter(lambda at, _: number(at, 0 if np.ptp(upper.get_ylim()) > 10 else None))
-    title(upper, f"{label} {number(final, 2)} after {count(max(len(objective) - 1, 0), 'iteration')}")
+    title(upper, f"{word} {number(final, 2)} after {count(max(len(objective) - 1, 0), 'iteration')}")
     if refused.any():
         crosses = Line2D([], [], color=ACCENT, marker="x", linestyle="none", markersize=6)
         key(upper, [crosses], [f"extrapolation taken back ({int(refused.sum())})"], loc="lower right")
@@ -215,9 +223,9 @@ def plot_holes(missing: Missing, names: list[str]) -> Figure:
     patterns, counts = missing.patterns[:_MOST_PATTERNS], missing.counts[:_MOST_PATTERNS]
     rows = np.arange(len(shown_columns))[::-1]
     high = 0.26 * len(rows)
-    figure = new_figure(6.2, 2.2 + high)
+    figure = new_figure(3.4 + 0.27 * max(len(counts), 5), 2.2 + high)
     grid = figure.subplots(
-        2, 2, sharex="col", sharey="row", width_ratios=[2.0, 3.4], height_ratios=[1.1, max(high, 0.6)]
+        2, 2, sharex="col", sharey="row", width_ratios=[1.6, 0.3 * max(len(counts), 5)], height_ratios=[1.1, max(high, 0.6)]
     )
     bars, corner, matrix, share = grid[0, 1], grid[0, 0], grid[1, 1], grid[1, 0]
     corner.set_axis_off()
@@ -271,6 +279,6 @@ def _pattern_matrix(axes: Axes, patterns: np.ndarray, rows: np.ndarray) -> None:
     axes.set_xlim(-0.7, max(len(patterns), 4) - 0.3)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xticks([])
+    axes.tick_params(axis="y", length=0)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(RULE)
         axes.spines[side].set_visible(False)

@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from .membership import Drawn
 from .numbers import percent
 from .projection import Projection
-from .style import ACCENT, COLOURS, INK, MUTED, RULE, SMALL, colour, dress, key, marker, new_figure, shown, title
+from .style import ACCENT, COLOURS, INK, MUTED, SMALL, colour, dress, key, label, marker, new_figure, shown, title
 
 #: Radius that holds 95% of a bivariate normal: the root of the 0.95 quantile of χ²₂.
 _RADIUS = np.sqrt(-2 * np.log(0.05))
@@ -66,11 +66,9 @@ def pair_plot(density: Any, drawn: Drawn, names: list[str]) -> Figure:
             if j < i:
                 axes.locator_params(axis="y", nbins=4)
             if i == d - 1:
-                dress(axes, x=_short(names[j], d))
+                label(axes, x=_short(names[j], d))
             if j == 0:
-                dress(axes, y=_short(names[i], d) if i else "density")
-        if i == 0:
-            grid[0, 0].spines["left"].set_visible(False)
+                label(axes, y=_short(names[i], d) if i else "density")
     figure.align_ylabels(grid[:, 0])
     handles, labels = _key_of_components(density.weights)
     _extend_key(handles, labels, drawn, ellipses=True)
@@ -82,10 +80,10 @@ def pair_plot(density: Any, drawn: Drawn, names: list[str]) -> Figure:
 
 def column_plot(density: Any, drawn: Drawn, name: str) -> Figure:
     """Histogram of one column, the mixture's density and its components'."""
-    figure = new_figure(6.0, 3.7)
+    figure = new_figure(5.4, 3.7)
     axes = figure.subplots()
     _marginal(axes, density, drawn.cells[:, 0], _limits(density, drawn.cells[:, 0], 0))
-    dress(axes, x=name, y="density")
+    label(axes, x=shown(name, 50), y="density")
     handles, labels = _key_of_components(density.weights, lines=True)
     handles += [Line2D([], [], color=INK, linewidth=1.6), Patch(facecolor="#dfe4e9")]
     labels += ["mixture", "observed rows"]
@@ -98,8 +96,8 @@ def projection_plot(density: Any, projection: Projection, drawn: Drawn, names: l
     """The rows and components in two directions, and how the columns make these up."""
     named = np.argsort(-np.abs(projection.loadings).max(axis=1))[:_MOST_LOADINGS]
     below = 0.7 + 0.24 * len(named)
-    figure = new_figure(6.4, 5.6 + below)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[5.6, below])
+    figure = new_figure(5.8, 5.3 + below)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[5.3, below])
     axes = top.subplots()
     points, v = projection(drawn.filled), projection.directions
     holes = np.isnan(drawn.cells).any(axis=1)
@@ -110,7 +108,8 @@ def projection_plot(density: Any, projection: Projection, drawn: Drawn, names: l
     _ellipses(axes, flat)
     axes.set_xlim(*_limits(flat, points[:, 0], 0))
     axes.set_ylim(*_limits(flat, points[:, 1], 1))
-    dress(axes, x="direction 1 (standard deviations within components)", y="direction 2", grid=True)
+    dress(axes, grid=True)
+    label(axes, x="direction 1 (in standard deviations within components)", y="direction 2")
     handles, labels = _key_of_components(density.weights)
     _extend_key(handles, labels, drawn, ellipses=True)
     key(top, handles, labels, loc="outside upper center", ncols=2)
@@ -140,7 +139,8 @@ def _points(axes: Axes, points: np.ndarray, holes: np.ndarray, drawn: Drawn, *, 
     certain = np.clip((drawn.certainty - 0.5) / 0.5, 0.0, 1.0)
     base = float(np.clip(14.0 * (400 / max(len(points), 1)) ** 0.4, 3.0, 16.0))
     size, alpha = base * (0.5 + 0.5 * certain), 0.3 + 0.5 * certain
-    for k in np.unique(drawn.component):
+    rows_of = np.bincount(drawn.component)
+    for k in np.argsort(-rows_of, kind="stable")[: np.count_nonzero(rows_of)]:  # small components lie above large ones
         for hollow in (False, True):
             rows = np.flatnonzero((drawn.component == k) & (holes == hollow))
             if len(rows) == 0:
@@ -182,7 +182,7 @@ def _marginal(axes: Axes, density: Any, values: np.ndarray, limits: tuple[float,
     observed = values[~np.isnan(values)]
     if len(observed):
         bins = int(np.clip(2 * len(observed) ** (1 / 3), 8, 40))
-        axes.hist(observed, bins=bins, density=True, color="#dfe4e9", edgecolor="white", linewidth=0.4, zorder=1)
+        axes.hist(observed, bins=bins, density=True, color="#dfe4e9", zorder=1)
     at = np.linspace(*limits, 400)
     total = np.zeros_like(at)
     for k, weight in enumerate(density.weights):
@@ -196,7 +196,7 @@ def _marginal(axes: Axes, density: Any, values: np.ndarray, limits: tuple[float,
     if len(density.weights) > 1:
         axes.plot(at, total, color=INK, linewidth=1.2, zorder=4)
     axes.set_xlim(*limits)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.06 * axes.get_ylim()[1])
 
 
 def _normal(x: np.ndarray, mean: float, deviation: float) -> np.ndarray:
@@ -239,10 +239,10 @@ def _extend_key(handles: list[Any], labels: list[str], drawn: Drawn, *, ellipses
         )
         labels.append("hollow: missing cell imputed (mean)")
     if len(drawn.cells) < drawn.n_rows:
-        handles.append(Line2D([], [], linestyle="none", color=RULE))
+        handles.append(Line2D([], [], linestyle="none"))
         labels.append(f"{len(drawn.cells):,} of {drawn.n_rows:,} rows drawn")
 
 
 def _short(name: str, d: int) -> str:
     """The name, shortened to what the side of a panel can hold."""
-    return shown(name, {2: 34, 3: 28}.get(d, 24))
+    return shown(name, {2: 34, 3: 28}.get(d, 20))

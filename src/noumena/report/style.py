@@ -35,8 +35,8 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def dress(axes: Axes, *, x: str = "", y: str = "", grid: bool = False) -> None:
-    """Quiet spines and ticks, and the labels."""
+def dress(axes: Axes, *, grid: bool = False) -> None:
+    """Quiet spines and ticks."""
     axes.set_facecolor("white")
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -46,10 +46,14 @@ def dress(axes: Axes, *, x: str = "", y: str = "", grid: bool = False) -> None:
     if grid:
         axes.grid(True, color="#e9ecef", linewidth=0.8)
         axes.set_axisbelow(True)
-    if x:
-        axes.set_xlabel(shown(x), fontsize=TEXT, color=INK, parse_math=False)
-    if y:
-        axes.set_ylabel(shown(y), fontsize=TEXT, color=INK, parse_math=False)
+
+
+def label(axes: Axes, *, x: str | None = None, y: str | None = None) -> None:
+    """Name the axes; a column's name is drawn as it is, not read as a formula."""
+    if x is not None:
+        axes.set_xlabel(x, fontsize=TEXT, color=INK, parse_math=False)
+    if y is not None:
+        axes.set_ylabel(y, fontsize=TEXT, color=INK, parse_math=False)
 
 
 def title(axes: Axes, text: str) -> None:

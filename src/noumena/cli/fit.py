@@ -1,0 +1,193 @@
+"""``noumena fit``: from a table to a stored model."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import (
+    Acceleration,
+    Criterion,
+    Debug,
+    Force,
+    Prior,
+    Seed,
+    Start,
+    Table,
+    names,
+    sizes,
+    structures,
+)
+
+
+def fit(
+    table: Table,
+    components: Annotated[
+        str, typer.Option(metavar="K", help="Numbers of components to try: 3, or 1:9, or 2,4,6.")
+    ] = "1:9",
+    covariance: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="What the covariances of the components share: VVV nothing (each its own ellipsoid), EEE everything, "
+            "VVI axes along the columns, EII equal spheres, and so on; several with commas between, or all for the 14.",
+        ),
+    ] = "VVV",
+    criterion: Annotated[
+        Criterion,
+        typer.Option(
+            help="How to choose among several: bic; icl, which asks for well separated components; aic; or cv, the log "
+            "likelihood of held-out rows (5 folds).",
+        ),
+    ] = Criterion.bic,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            show_default=False,
+            help="Use exactly these columns. [default: all that hold numbers]",
+        ),
+    ] = None,
+    drop: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", show_default=False, help="Use all columns of numbers but these (an id, say)."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            show_default=False,
+            help="Column with the known components of rows, numbered from 0; empty or -1 where unknown.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            show_default=False,
+            help="Column with the weight of each row: weight 2 is the row twice.",
+        ),
+    ] = None,
+    prior: Annotated[
+        Prior,
+        typer.Option(help="default: a weak prior on means and covariances, so that no component can collapse."),
+    ] = Prior.none,
+    n_init: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="INT", help="Starts for each candidate; the best is kept. More find better maxima."
+        ),
+    ] = 1,
+    init: Annotated[Start, typer.Option(help="How starts are found.")] = Start.kmeans,
+    tol: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="NATS",
+            help="Stop when less log likelihood than this is still to be gained; 0 runs exactly --max-iter iterations.",
+        ),
+    ] = 1e-4,
+    max_iter: Annotated[int, typer.Option(min=1, metavar="INT", help="Most iterations of each fit.")] = 1000,
+    accelerate: Annotated[
+        Acceleration, typer.Option(help="Acceleration of EM; none of them lowers the log likelihood.")
+    ] = Acceleration.squarem,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Where to store the model. [default: the name of TABLE with .noumena, in the working folder]",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", show_default=False, help="Also write a page with drawings. [default: none]"),
+    ] = None,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Fit Gaussian mixtures to a table and store the best one.
+
+    \b
+    Examples:
+    noumena fit penguins.csv
+    noumena fit penguins.csv --columns bill_length_mm,body_mass_g --components 3
+    noumena fit penguins.csv --drop rownames,year --components 1:6 \\
+        --covariance all --report penguins.html
+
+    Every number of components is tried with every covariance structure, and the one with the best criterion is stored.
+    Columns that do not hold numbers are left out, which is said. Cells may be missing anywhere.
+
+    Ctrl-C ends the fit and stores the best parameters so far.
+    """
+    wanted, dropped = names(columns), names(drop)
+    if wanted and dropped:
+        raise typer.BadParameter("--columns names all that are used: leave --drop out", param_hint="'--drop'")
+    candidates = sizes(components)
+    if out is None:
+        out = Path(f"{table.resolve().name.split('.')[0] or table.name}.noumena")
+    if report is not None and report.absolute() == out.absolute():
+        raise typer.BadParameter("it must be another file than that of --out", param_hint="'--report'")
+
+    import noumena
+
+    from .outcome import INTERRUPTED
+    from .summary import interrupted, print_summary
+    from .tables import check_output, training
+    from .terminal import at_work, printed_to, say
+
+    kinds = structures(covariance)
+    for file in (out, report):
+        if file is not None:
+            check_output(file, table, force=force, tabular=False)
+    with at_work("reading the table"):
+        data = training(table, columns=wanted, drop=dropped, weights=weights, labels=labels)
+    if data.left_out:
+        say(f"left out, for they do not hold numbers: {', '.join(data.left_out)}", head="note:", style="bold")
+
+    estimator = noumena.GaussianMixture(
+        prior="default" if prior is Prior.default else None,
+        n_init=n_init,
+        init_params=init.value,
+        tol=tol,
+        max_iter=max_iter,
+        accelerate=None if accelerate is Acceleration.none else accelerate.value,
+        random_state=seed,
+    )
+    selection: Any = None
+    with at_work("fitting") as show:
+        if len(candidates) == 1 and kinds != "all" and len(kinds) == 1:
+            estimator.set_params(n_components=candidates[0], covariance=kinds[0], verbose=int(show is not None))
+            with printed_to(show):
+                estimator.fit(data.rows, data.label, sample_weight=data.weight)
+            estimator.set_params(verbose=0)
+        else:
+
+            def progress(iteration: int, objective: Any, running: int) -> None:
+                if show is not None:
+                    best = f"best log likelihood {max(objective):.4f}"
+                    show(f"iteration {iteration}, {best}, {running} of {len(objective)} fits running")
+
+            selection = noumena.select(
+                estimator,
+                data.rows,
+                n_components=candidates,
+                covariance=kinds,
+                criterion=criterion.value,
+                y=data.label,
+                sample_weight=data.weight,
+                progress=progress,
+            )
+            estimator = selection.estimator_
+    estimator.save(out)
+    print_summary(estimator, data, selection)
+    say(f"{out}: the model")
+    if interrupted(estimator, selection):
+        rest = f"; the report was not written: noumena report {out} {table}" if report is not None else ""
+        say(f"these are the best parameters so far{rest}", head="interrupted:", style="bold yellow")
+        raise typer.Exit(INTERRUPTED)
+    if report is not None:
+        with at_work("writing the report"):
+            noumena.write_report(estimator, table, report, selection=selection)
+        say(f"{report}: the report; open it in a browser")

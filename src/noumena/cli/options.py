@@ -1,0 +1,102 @@
+"""Options that several commands share, and words that are read into values."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Table = Annotated[
+    Path, typer.Argument(metavar="TABLE", show_default=False, help="CSV or Parquet file, or a folder of them.")
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help="File that `noumena fit` wrote.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="Where to write: a .csv or .parquet file; - is stdout, as CSV. [default: -]",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, metavar="INT", help="Seed of the random numbers: same seed, same result.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace output files that exist.")]
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug", envvar="NOUMENA_DEBUG", show_envvar=False, help="Show tracebacks (or set NOUMENA_DEBUG=1)."
+    ),
+]
+
+
+class Criterion(StrEnum):
+    bic = "bic"
+    icl = "icl"
+    aic = "aic"
+    cv = "cv"
+
+
+class Prior(StrEnum):
+    default = "default"
+    none = "none"
+
+
+class Start(StrEnum):
+    kmeans = "kmeans"
+    hierarchical = "hierarchical"
+    random = "random"
+
+
+class Acceleration(StrEnum):
+    squarem = "squarem"
+    anderson = "anderson"
+    none = "none"
+
+
+def sizes(text: str) -> list[int]:
+    """Numbers of components.
+
+    >>> sizes("1:4,8")
+    [1, 2, 3, 4, 8]
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        low, colon, high = part.partition(":")
+        try:
+            first = int(low)
+            last = int(high) if colon else first
+        except ValueError:
+            first, last = 0, 0
+        if not 1 <= first <= last:
+            raise typer.BadParameter(
+                f"{text!r} is no number of components: write 3, 1:9 or 2,4,6, each at least 1.",
+                param_hint="'--components'",
+            )
+        found |= set(range(first, last + 1))
+    return sorted(found)
+
+
+def structures(text: str) -> list[str] | Literal["all"]:
+    """Names of covariance structures; whether they exist is checked before anything is fitted."""
+    if text.strip() == "all":
+        return "all"
+    from ..families.covariance import Structure
+
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        try:
+            Structure.named(name)
+        except ValueError as error:
+            known = str(error).partition("choose among ")[2]
+            raise typer.BadParameter(
+                f"{name!r} is no covariance structure: choose all, or among {known}.", param_hint="'--covariance'"
+            ) from None
+    return names
+
+
+def names(text: str | None) -> list[str]:
+    """Column names; a name that holds a comma is written in double quotes, as in a CSV file."""
+    import csv
+
+    if text is None:
+        return []
+    return [name for name in next(csv.reader([text], skipinitialspace=True), []) if name]

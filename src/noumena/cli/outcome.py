@@ -1,0 +1,92 @@
+"""How a command ends: exit codes, errors and warnings as one line each on stderr."""
+
+import functools
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec
+
+import typer
+
+from ..core.errors import NoumenaError, NoumenaWarning
+from .terminal import say
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+P = ParamSpec("P")
+
+#: What the library's messages call the things that have another name here.
+_OPTIONS = {
+    "n_components": "--components",
+    "covariance": "--covariance",
+    "max_iter": "--max-iter",
+    "n_init": "--n-init",
+    "init_params": "--init",
+    "tol": "--tol",
+    "sample_weight": "the weight (--weights)",
+    'give the estimator prior="default"': "add --prior default",
+    'prior="default"': "--prior default",
+    "pass columns=[...]": "name others with --columns",
+    "columns=": "--columns",
+}
+_WORD = re.compile(
+    # neither within a longer word nor within a path
+    r"(?<![\w./\\-])(" + "|".join(map(re.escape, sorted(_OPTIONS, key=len, reverse=True))) + r")(?![\w/\\-]|\.\w)"
+)
+
+
+def one_line(message: object) -> str:
+    """A message of the library on one line, with the options of the command line in place of Python parameters."""
+    return _WORD.sub(lambda found: _OPTIONS[found[0]], " ".join(str(message).split()))
+
+
+def in_words(command: Callable[P, None]) -> Callable[P, None]:
+    """Let a command's errors and warnings be told in one line each, and its exit code say how it ended."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        debug = bool(kwargs.get("debug"))
+        try:
+            with _warnings_in_words(everything=debug):
+                command(*args, **kwargs)
+        except KeyboardInterrupt:
+            say("interrupted: no file was left half written")
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.BadParameter, BrokenPipeError):
+            raise  # typer's own affairs
+        except Exception as error:
+            if debug:
+                raise
+            say(_told(error), style="bold red", head="error:")
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "not enough memory: give fewer rows or columns, or Parquet, which is not held in memory whole"
+    # The library refuses parameters by ValueError, in sentences as good as those of its own errors.
+    if isinstance(error, NoumenaError | ValueError | OSError):
+        return one_line(error)
+    return f"unexpected {type(error).__name__}: {one_line(error)}; run again with --debug and report the traceback"
+
+
+@contextmanager
+def _warnings_in_words(*, everything: bool) -> Iterator[None]:
+    """Show our own warnings as sentences, each once; those of other libraries are for developers."""
+    seen: set[str] = set()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        text = one_line(message)
+        if text not in seen:
+            seen.add(text)
+            say(text, style="yellow", head="warning:")
+
+    with warnings.catch_warnings():
+        if not everything:
+            warnings.simplefilter("ignore")
+        warnings.simplefilter("always", NoumenaWarning)
+        warnings.showwarning = show
+        yield

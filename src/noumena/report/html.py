@@ -1,0 +1,254 @@
+"""The report: one self-contained HTML page about a fitted mixture and its rows."""
+
+import datetime
+import importlib.metadata
+import importlib.resources
+import inspect
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from ..core.errors import NoumenaError
+from ..data.summary import summarise
+from ..data.table import Table
+from ..estimators.storage import OutputError, write_atomically
+from . import tables
+from .embed import embedded
+from .membership import Membership, membership, rows_to_draw
+from .numbers import count, number, percent
+from .plots import CRITERIA, MOST_PAIRS, plot, plot_drawn, plot_holes, plot_trace
+from .projection import separation
+from .rows import missing_patterns, take_rows
+from .words import headline, outcome, structure_in_words, warnings_in_words
+
+#: Of a table with more columns than can be paired, so many are: those that separate the components best.
+_BEST_COLUMNS = 4
+_MOST_UNCERTAIN = 20
+
+
+class ReportError(OutputError):
+    """The report cannot be written; what was there before is untouched."""
+
+
+def write_report(
+    estimator: Any,
+    X: Any,
+    path: str | os.PathLike[str],
+    *,
+    selection: Any = None,
+    standard_errors: bool = True,
+    title: str | None = None,
+) -> None:
+    """Write a report of a fitted mixture: one HTML file that needs nothing else, to look at or to send.
+
+    Parameters
+    ----------
+    estimator : GaussianMixture
+        Fitted.
+    X : table
+        The rows that it was fitted on (or others with the same columns; the report says so then). All numbers are of all
+        rows; the drawings show at most 5,000 of them.
+    path : path
+        Of the HTML file. One that exists is replaced, whole or not at all.
+    selection : Selection, optional
+        The sweep that the estimator comes from.
+    standard_errors : bool, default=True
+        Compute them; where that cannot be done, the report says why.
+    title : str, optional
+        Heading; by default the result in words.
+
+    Raises
+    ------
+    ReportError
+        Where the file cannot be written.
+    DataError
+        Where the table is not one that the estimator can use.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, noumena as nm
+    >>> x = [[0.0], [0.1], [0.3], [0.2], [5.0], [5.2], [5.1], [5.4]]
+    >>> page = pathlib.Path(tempfile.mkdtemp()) / "report.html"
+    >>> write_report(nm.GaussianMixture(2, covariance="E", random_state=0).fit(x), x, page)
+    >>> "2 clusters of 8 rows by 1 column" in page.read_text()
+    True
+    """
+    target = Path(path).expanduser()
+    if target.is_dir() or not target.parent.is_dir():  # before the work, not after it
+        why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
+        raise ReportError(f"cannot write {target}: {why}; name a file in a folder that exists")
+    table = estimator._table(X)
+    page = _page(contents(estimator, X, table, selection, standard_errors, title))
+    try:
+        write_atomically(target, page.encode())
+    except OutputError as error:
+        raise ReportError(str(error)) from error.__cause__
+
+
+def _page(values: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = importlib.resources.files(__package__).joinpath("template.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(values)
+
+
+def contents(
+    estimator: Any, X: Any, table: Table, selection: Any, standard_errors: bool, title: str | None
+) -> dict[str, Any]:
+    """Everything the template shows."""
+    names = estimator._column_names()
+    summary, missing = summarise(table), missing_patterns(table)
+    # Rows without any observed cell are the least certain of all, but there is nothing to see in them.
+    members = membership(estimator, table, _MOST_UNCERTAIN + min(missing.empty_rows, 1_000))
+    drawn = rows_to_draw(estimator, table)
+    errors, problem = _standard_errors(estimator, X) if standard_errors else (None, None)
+    decimals = tables.column_decimals(summary, drawn.cells)
+    density = estimator._density()
+    size, d = len(estimator.weights_), len(names)
+    told = headline(size, table.n_rows, d)
+    shown = None
+    if d > MOST_PAIRS:
+        apart = separation(density.weights, density.means, density.covariances)
+        shown = np.sort(np.argsort(-apart, kind="stable")[:_BEST_COLUMNS]).tolist()
+    in_order = np.argsort(members.least_certain)
+    cells = np.empty((len(in_order), d))
+    cells[in_order] = take_rows(table, members.least_certain[in_order])
+    matrices, too_many = tables.covariance_tables(names, estimator, errors)
+    return {
+        "title": title or told,
+        "headline": told,
+        "outcome": outcome(estimator),
+        "converged": estimator.status_.ok,
+        "structure": f"{estimator.covariance}: {structure_in_words(estimator.covariance, d)}",
+        "figures": _key_figures(estimator, members),
+        "warnings": warnings_in_words(estimator, names, summary, missing, members, selection, problem),
+        "names": names,
+        "sizes": range(size),
+        "data": tables.data_table(names, summary, missing, decimals),
+        "holes": _holes_in_words(missing.share, missing.complete_rows, table.n_rows),
+        "missing_plot": embedded(plot_holes(missing, names), "Share of missing cells per column, and row patterns")
+        if missing.per_column.any()
+        else None,
+        "selection": None if selection is None else _selection(selection),
+        "trace_plot": embedded(plot_trace(estimator), "Objective of the fit at every iteration"),
+        "map_plot": embedded(plot_drawn(density, drawn, names), f"The rows and the {count(size, 'component')}"),
+        "projected": d > MOST_PAIRS,
+        "pairs_plot": None
+        if shown is None
+        else embedded(plot_drawn(density, drawn, names, shown), "Pairs of the columns that separate components best"),
+        "drawn": None if len(drawn.cells) + missing.empty_rows >= table.n_rows else f"{len(drawn.cells):,}",
+        "components": tables.component_table(estimator, members, errors),
+        "means": tables.mean_table(names, estimator, summary, errors, decimals),
+        "colours": [tables.colour(k) for k in range(size)],
+        "errors": None if errors is None else str(errors.method),
+        "errors_problem": problem,
+        "covariances": matrices,
+        "too_many": too_many,
+        "uncertain": tables.uncertain_table(members, cells, decimals)[:_MOST_UNCERTAIN],
+        "uncertain_share": f"{count(members.uncertain, 'row')} ({percent(members.uncertain / table.n_rows)}) "
+        f"{'has' if members.uncertain == 1 else 'have'}",
+        "empty_rows": missing.empty_rows,
+        "parameters": _parameters(estimator),
+        "code": _code(estimator, X, path_name="report.html"),
+        "versions": _versions(),
+        "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def _key_figures(estimator: Any, members: Membership) -> list[dict[str, str]]:
+    """The numbers at the head of the page, each with what it is."""
+    deviance = -2 * members.log_likelihood
+    bic = deviance + estimator.n_parameters_ * np.log(members.n_rows)
+    icl = bic - 2 * members.log_certainty
+    figures = [
+        ("log likelihood", number(members.log_likelihood, 1), "exact", "nats, of the observed cells"),
+        ("BIC", number(bic, 1), "exact", "lower is better"),
+        ("ICL", number(icl, 1), "exact", "BIC, and the overlap paid for"),
+        ("free parameters", f"{estimator.n_parameters_:,}", "", estimator.covariance),
+        ("iterations", f"{estimator.n_iter_:,}", "", estimator.status_.value.replace("_", " ")),
+        ("uncertain rows", f"{members.uncertain:,}", "", f"{percent(members.uncertain / members.n_rows)} of all"),
+    ]
+    return [dict(zip(("name", "value", "kind", "note"), figure, strict=True)) for figure in figures]
+
+
+def _standard_errors(estimator: Any, X: Any) -> tuple[Any, str | None]:
+    """The standard errors, or why there are none."""
+    try:
+        errors = estimator.standard_errors(X)
+    except NoumenaError as error:
+        return None, str(error)
+    if not all(np.isfinite(part).all() for part in (errors.weights, errors.means, errors.covariances)):
+        return None, "some of them are not finite, for the likelihood is flat at the estimate."
+    return errors, None
+
+
+def _holes_in_words(share: float, complete: int, n_rows: int) -> str:
+    if share == 0:
+        return "No cell is missing."
+    return (
+        f"{percent(share)} of the cells are missing; {complete:,} of {count(n_rows, 'row')} are complete. Missing cells "
+        "are integrated out exactly, both in the fit and in every number on this page: nothing was filled in to fit."
+    )
+
+
+def _selection(selection: Any) -> dict[str, Any]:
+    rows, heads = tables.selection_table(selection)
+    _, word, higher = CRITERIA[selection.criterion]
+    return {
+        "rows": rows,
+        "heads": heads,
+        "word": word,
+        "better": "higher" if higher else "lower",
+        "plot": embedded(plot(selection), f"{word} against the number of components"),
+    }
+
+
+def _parameters(estimator: Any) -> list[dict[str, Any]]:
+    """The constructor's parameters; those that differ from their defaults are marked."""
+    defaults = {name: p.default for name, p in inspect.signature(type(estimator).__init__).parameters.items()}
+    return [
+        {"name": name, "value": _literal(value, 120), "set": not _same(value, defaults.get(name))}
+        for name, value in estimator.get_params(deep=False).items()
+    ]
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str | int | float) and type(value) is type(default) and value == default)
+
+
+def _literal(value: Any, most: int) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array of shape {value.shape}"
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _code(estimator: Any, X: Any, path_name: str) -> str:
+    """Python that makes the fit and the page again."""
+    arguments = ", ".join(
+        f"{one['name']}={one['value'] if one['name'] not in _arrays(estimator) else '...'}"
+        for one in _parameters(estimator)
+        if one["set"]
+    )
+    source = repr(os.fspath(X)) if isinstance(X, str | os.PathLike) else "..."
+    note = "" if isinstance(X, str | os.PathLike) else f"  # the table: {type(X).__module__.split('.')[0]}.{type(X).__name__}"
+    return (
+        "import noumena as nm\nfrom noumena.report import write_report\n\n"
+        f"table = {source}{note}\n"
+        f"estimator = nm.{type(estimator).__name__}({arguments}).fit(table)\n"
+        f"write_report(estimator, table, {path_name!r})\n"
+    )
+
+
+def _arrays(estimator: Any) -> set[str]:
+    return {name for name, value in estimator.get_params(deep=False).items() if isinstance(value, np.ndarray | list)}
+
+
+def _versions() -> str:
+    named = ("noumena", "jax", "numpy")
+    return ", ".join([*(f"{name} {importlib.metadata.version(name)}" for name in named), f"Python {platform.python_version()}"])
