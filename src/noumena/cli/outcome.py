@@ -35,10 +35,29 @@ _WORD = re.compile(
     r"(?<![\w./\\-])(" + "|".join(map(re.escape, sorted(_OPTIONS, key=len, reverse=True))) + r")(?![\w/\\-]|\.\w)"
 )
 
+#: Messages whose words are scikit-learn's, because its estimator checks look for them.
+_PLAIN = (
+    (
+        re.compile(r"Found array with (\d+) sample\(s\) \(shape=.*?\)\) while a minimum of (\d+) is required\."),
+        r"too few rows in the table: \1, where at least \2 must be given",
+    ),
+    (
+        re.compile(r"Found array with 0 feature\(s\) \(shape=.*?\)\) while a minimum of 1 is required\."),
+        "the table has no column that holds numbers.",
+    ),
+    (
+        re.compile(r"Expected n_samples >= n_components but got n_components = (\d+), n_samples = "),
+        r"\1 components for so few rows as ",
+    ),
+)
+
 
 def one_line(message: object) -> str:
-    """A message of the library on one line, with the options of the command line in place of Python parameters."""
-    return _WORD.sub(lambda found: _OPTIONS[found[0]], " ".join(str(message).split()))
+    """A message of the library on one line, in plain words, with options in place of Python parameters."""
+    text = " ".join(str(message).split())
+    for pattern, plain in _PLAIN:
+        text = pattern.sub(plain, text)
+    return _WORD.sub(lambda found: _OPTIONS[found[0]], text)
 
 
 def in_words(command: Callable[P, None]) -> Callable[P, None]:

@@ -18,6 +18,7 @@ from ..data.columns import positions
 from ..data.files import csv_columns, parquet_columns, table_files
 from ..data.table import Table, read_table
 from ..estimators.storage import OutputError, write_atomically
+from ..report.numbers import count
 from .terminal import say, write_bytes
 
 STDOUT = Path("-")
@@ -168,7 +169,7 @@ def write_table(table: pa.Table, path: Path) -> None:
         parquet.write_table(table, buffer)
         content = buffer.getvalue()
     write_atomically(path, content)
-    say(f"{path}: {table.num_rows:,} rows, {table.num_columns} columns")
+    say(f"{path}: {count(table.num_rows, 'row')}, {count(table.num_columns, 'column')}")
 
 
 def _csv_bytes(table: pa.Table) -> bytes:

@@ -186,9 +186,7 @@ def _sorted_by_pattern(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return order, which[order], hole[first]
 
 
-def _piecewise(
-    which: np.ndarray, patterns: np.ndarray, size: int, fixed: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _piecewise(which: np.ndarray, patterns: np.ndarray, size: int, fixed: bool) -> tuple[np.ndarray, np.ndarray]:
     """Patterns numbered anew within each piece, and the missing columns of each, padded to one number per piece."""
     d = patterns.shape[1]
     starts = which[:, :1]  # sorted: the patterns of a piece are consecutive numbers

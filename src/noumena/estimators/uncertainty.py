@@ -29,7 +29,7 @@ def observed(model: Mixture, problem: Problem) -> StandardErrors:
         model = Mixture(plain, model.weights, full, model.active)
     else:
         covariance, orientation = parameters.covariance, parameters.orientation
-    coordinates = Coordinates(family.structure, model.weights, parameters.mean, covariance, orientation)  # type: ignore[attr-defined]
+    coordinates = Coordinates.around(family.structure, model.weights, parameters.mean, covariance, orientation)  # type: ignore[attr-defined]
     size = rows_per_piece(model.family, DIRECTIONS * len(model.weights))  # type: ignore[arg-type]
     source = Source(problem.table, problem.summary, size, weight=problem.weight, label=problem.label)
     scale = np.asarray(family.frame.scale.value)  # type: ignore[attr-defined]

@@ -47,25 +47,59 @@ class StandardErrors:
 
 
 class Coordinates(eqx.Module):
-    """Free coordinates of a Gaussian mixture around its estimate, where all of them are 0.
+    """Free coordinates θ of a Gaussian mixture around its estimate, where all of them are 0.
 
-    The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says, with exp(·) of the symmetric or skew
-    generators taken to second order, which is exact for first and second derivatives at 0.
+    The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says. Everything is expanded to second order in θ
+    (the exponentials of symmetric or skew generators, inverses and log determinants), which is exact for the first and
+    second derivatives at 0 that are asked of it and needs no factorisation inside a compiled program.
 
     Attributes
     ----------
     structure : Structure
-    weights, mean, covariance : array
+    weights, mean, covariance, precision : array
         The estimate, in the family's frame.
-    orientation : array, shape (d, d)
-        Common eigenvectors, where the structure has them.
+    root : array, shape (K, d, d)
+        Cholesky factors of the covariances.
+    axes, values : array, shapes (K, d, d) and (K, d)
+        Σ_k = axes_k diag(values_k) axes_kᵀ.
+    log_determinant : array, shape (K,)
     """
 
     structure: Structure = eqx.field(static=True)
-    weights: np.ndarray
-    mean: np.ndarray
-    covariance: np.ndarray
-    orientation: np.ndarray
+    weights: Float[Any, " K"]
+    mean: Float[Any, "K d"]
+    covariance: Float[Any, "K d d"]
+    precision: Float[Any, "K d d"]
+    root: Float[Any, "K d d"]
+    axes: Float[Any, "K d d"]
+    values: Float[Any, "K d"]
+    log_determinant: Float[Any, " K"]
+
+    @classmethod
+    def around(
+        cls,
+        structure: Structure,
+        weights: np.ndarray,
+        mean: np.ndarray,
+        covariance: np.ndarray,
+        orientation: np.ndarray,
+    ) -> "Coordinates":
+        """Coordinates around an estimate; ``orientation`` holds the common eigenvectors, where there are such."""
+        if structure.orientation == "V":
+            axes = np.linalg.eigh(covariance)[1]
+        else:
+            axes = np.broadcast_to(orientation, covariance.shape)
+        return cls(
+            structure,
+            weights,
+            mean,
+            covariance,
+            np.linalg.inv(covariance),
+            np.linalg.cholesky(covariance),
+            axes,
+            np.einsum("kji,kjl,kli->ki", axes, covariance, axes),
+            np.linalg.slogdet(covariance)[1],
+        )
 
     @property
     def size(self) -> int:
@@ -77,42 +111,35 @@ class Coordinates(eqx.Module):
         """Weights, means and covariances at ``theta``."""
         k, d = self.mean.shape
         cut = np.cumsum([k - 1, k * d])
-        logits = jnp.log(jnp.asarray(self.weights)) + jnp.append(theta[: cut[0]], 0.0)
+        logits = jnp.log(self.weights) + jnp.append(theta[: cut[0]], 0.0)
         mean = self.mean + theta[cut[0] : cut[1]].reshape(k, d)
         return jax.nn.softmax(logits), mean, self._covariances(theta[cut[1] :])
 
     def natural(self, theta: Float[Array, " p"]) -> MixtureNatural:
         """The mixture's natural parameters at ``theta``."""
         weights, mean, covariance = self.parameters(theta)
-        precision = jnp.linalg.inv(covariance)
+        bend = self.precision @ (covariance - self.covariance)  # Λ₀E
+        precision = self.precision - bend @ self.precision + bend @ bend @ self.precision
+        log_determinant = self.log_determinant + jnp.trace(bend - 0.5 * bend @ bend, axis1=1, axis2=2)
         linear = jnp.einsum("kij,kj->ki", precision, mean)
-        normaliser = 0.5 * jnp.einsum("ki,ki->k", linear, mean) + 0.5 * jnp.linalg.slogdet(covariance)[1]
+        normaliser = 0.5 * jnp.einsum("ki,ki->k", linear, mean) + 0.5 * log_determinant
         constant = jnp.log(weights) - normaliser - 0.5 * mean.shape[1] * LOG_2PI
         return MixtureNatural(constant, NormalNatural(linear, -0.5 * precision))
 
     def _covariances(self, theta: Array) -> Array:
         k, d = self.mean.shape
         shared = {"E": 1, "V": k, "I": 0}
+        shape, orientation = shared[self.structure.shape], shared[self.structure.orientation]
         n_volume = shared[self.structure.volume]
         volume = jnp.broadcast_to(jnp.exp(theta[:n_volume]), (k,))[:, None, None]
         rest = theta[n_volume:]
         if self.structure.orientation == "I":
-            axes = jnp.broadcast_to(jnp.eye(d), (k, d, d))
-            values = jnp.diagonal(self.covariance, axis1=1, axis2=2)
-            return volume * _rebuilt(axes, values, _rows(rest, shared[self.structure.shape]))
+            return volume * _rebuilt(self.axes, self.values, _rows(rest, shape))
         if self.structure.shape == self.structure.orientation:
-            root = jnp.linalg.cholesky(self.covariance)
-            bend = _exponential(_traceless(_rows(rest, shared[self.structure.shape]), d))
-            return volume * (root @ bend @ root.swapaxes(1, 2))
-        n_shape = shared[self.structure.shape] * (d - 1)
-        if self.structure.orientation == "E":
-            axes = jnp.broadcast_to(self.orientation, (k, d, d))
-        else:
-            axes = jnp.linalg.eigh(self.covariance)[1]
-        values = jnp.einsum("kji,kjl,kli->ki", axes, self.covariance, axes)
-        skew = _skew(_rows(rest[n_shape:], shared[self.structure.orientation]), d)
-        turned = axes @ _exponential(skew)
-        return volume * _rebuilt(turned, values, _rows(rest[:n_shape], shared[self.structure.shape]))
+            return volume * (self.root @ _exponential(_traceless(_rows(rest, shape), d)) @ self.root.swapaxes(1, 2))
+        n_shape = shape * (d - 1)
+        turned = self.axes @ _exponential(_skew(_rows(rest[n_shape:], orientation), d))
+        return volume * _rebuilt(turned, self.values, _rows(rest[:n_shape], shape))
 
 
 def _rows(theta: Array, rows: int) -> Array:

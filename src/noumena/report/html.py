@@ -218,7 +218,9 @@ def _parameters(estimator: Any) -> list[dict[str, Any]]:
 
 
 def _same(value: Any, default: Any) -> bool:
-    return value is default or (isinstance(value, str | int | float) and type(value) is type(default) and value == default)
+    return value is default or (
+        isinstance(value, str | int | float) and type(value) is type(default) and value == default
+    )
 
 
 def _literal(value: Any, most: int) -> str:
@@ -236,7 +238,11 @@ def _code(estimator: Any, X: Any, path_name: str) -> str:
         if one["set"]
     )
     source = repr(os.fspath(X)) if isinstance(X, str | os.PathLike) else "..."
-    note = "" if isinstance(X, str | os.PathLike) else f"  # the table: {type(X).__module__.split('.')[0]}.{type(X).__name__}"
+    note = (
+        ""
+        if isinstance(X, str | os.PathLike)
+        else f"  # the table: {type(X).__module__.split('.')[0]}.{type(X).__name__}"
+    )
     return (
         "import noumena as nm\nfrom noumena.report import write_report\n\n"
         f"table = {source}{note}\n"
@@ -251,4 +257,6 @@ def _arrays(estimator: Any) -> set[str]:
 
 def _versions() -> str:
     named = ("noumena", "jax", "numpy")
-    return ", ".join([*(f"{name} {importlib.metadata.version(name)}" for name in named), f"Python {platform.python_version()}"])
+    return ", ".join(
+        [*(f"{name} {importlib.metadata.version(name)}" for name in named), f"Python {platform.python_version()}"]
+    )

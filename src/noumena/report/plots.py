@@ -115,7 +115,9 @@ def _plot_selection(selection: Any) -> Figure:
     notes = []
     if best is not None:
         axes.scatter(size[best], value[best], s=130, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=5)
-        title(axes, f"best: {structure[best]} with {count(int(size[best]), 'component')}, {word} {number(value[best], 1)}")
+        title(
+            axes, f"best: {structure[best]} with {count(int(size[best]), 'component')}, {word} {number(value[best], 1)}"
+        )
         flip = -1.0 if higher else 1.0
         if _zoom(axes, flip * value[good], flip * value[good & (structure == structure[best])]):
             notes.append("far worse candidates lie beyond the frame")
@@ -182,7 +184,13 @@ def plot_trace(estimator: Any) -> Figure:
         lower.minorticks_off()
     else:
         lower.text(
-            0.5, 0.5, "nothing was left to gain", transform=lower.transAxes, ha="center", color=MUTED, fontsize=SMALL + 1
+            0.5,
+            0.5,
+            "nothing was left to gain",
+            transform=lower.transAxes,
+            ha="center",
+            color=MUTED,
+            fontsize=SMALL + 1,
         )
     upper.xaxis.set_major_locator(_whole_numbers())
     upper.yaxis.set_major_formatter(lambda at, _: number(at, 0 if np.ptp(upper.get_ylim()) > 10 else None))
@@ -225,7 +233,12 @@ def plot_holes(missing: Missing, names: list[str]) -> Figure:
     high = 0.26 * len(rows)
     figure = new_figure(3.4 + 0.27 * max(len(counts), 5), 2.2 + high)
     grid = figure.subplots(
-        2, 2, sharex="col", sharey="row", width_ratios=[1.6, 0.3 * max(len(counts), 5)], height_ratios=[1.1, max(high, 0.6)]
+        2,
+        2,
+        sharex="col",
+        sharey="row",
+        width_ratios=[1.6, 0.3 * max(len(counts), 5)],
+        height_ratios=[1.1, max(high, 0.6)],
     )
     bars, corner, matrix, share = grid[0, 1], grid[0, 0], grid[1, 1], grid[1, 0]
     corner.set_axis_off()

@@ -161,7 +161,14 @@ def _ellipses(axes: Axes, density: Any) -> None:
     halo = [withStroke(linewidth=2.6, foreground="white")]
     for k, (mean, sigma) in enumerate(zip(density.means, density.covariances, strict=True)):
         x, y = _ellipse(mean, sigma)
-        axes.plot(x, y, color=colour(k), linewidth=1.4, zorder=4, path_effects=[withStroke(linewidth=2.4, foreground="#ffffffb0")])
+        axes.plot(
+            x,
+            y,
+            color=colour(k),
+            linewidth=1.4,
+            zorder=4,
+            path_effects=[withStroke(linewidth=2.4, foreground="#ffffffb0")],
+        )
         axes.text(
             *mean, str(k), color=INK, fontsize=SMALL, fontweight="bold", ha="center", va="center", zorder=5,
             path_effects=halo, clip_on=True,
@@ -231,11 +238,15 @@ def _key_of_components(weights: np.ndarray, *, lines: bool = False) -> tuple[lis
 
 def _extend_key(handles: list[Any], labels: list[str], drawn: Drawn, *, ellipses: bool) -> None:
     if ellipses:
-        handles.append(Line2D([], [], color=MUTED, linewidth=1.4, marker="o", markersize=7, fillstyle="none", linestyle="none"))
+        handles.append(
+            Line2D([], [], color=MUTED, linewidth=1.4, marker="o", markersize=7, fillstyle="none", linestyle="none")
+        )
         labels.append("95% of a component")
     if ellipses and np.isnan(drawn.cells).any():
         handles.append(
-            Line2D([], [], linestyle="none", marker="o", fillstyle="none", color=MUTED, markersize=5, markeredgewidth=0.9)
+            Line2D(
+                [], [], linestyle="none", marker="o", fillstyle="none", color=MUTED, markersize=5, markeredgewidth=0.9
+            )
         )
         labels.append("hollow: missing cell imputed (mean)")
     if len(drawn.cells) < drawn.n_rows:

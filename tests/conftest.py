@@ -1,0 +1,25 @@
+"""What every test may use: float64 for JAX, and the real tables."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+REFERENCE = Path(__file__).parent / "reference"
+
+
+@pytest.fixture
+def float64():
+    """Double precision inside the test; the package's public functions see to it themselves."""
+    with jax.enable_x64(True):
+        yield
+
+
+def real_table(name: str, columns: list[int] | None = None) -> np.ndarray:
+    """Numeric columns of a table with published results; skips where the data are not at hand."""
+    path = REAL_DATA / name
+    if not path.exists():
+        pytest.skip(f"real data set {name} is not at hand (looked beside the repository, in shared/data)")
+    return np.genfromtxt(path, delimiter=",", skip_header=1, usecols=columns, missing_values="NA").astype(float)
