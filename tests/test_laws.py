@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 
 from blocks import blocks_of, clusters, holes
 from noumena.core.block import Block
-from noumena.core.expectation import expectation
+from noumena.core.expectation import curvature, expectation
 from noumena.core.fit import fit, rounding
 from noumena.core.lanes import lane, stack
 from noumena.core.model import Fixed
@@ -190,6 +190,31 @@ def test_an_idle_component_changes_nothing(row):
     beside = fit(stack([padded(model)]), blocks_of(x), max_iter=8, tol=0.0)[0]
     np.testing.assert_allclose(alone.trace.objective, beside.trace.objective, rtol=1e-11)
     assert float(beside.model.weights[-1]) == 0.0
+
+
+@pytest.mark.parametrize("structure", ["VVV", "VVI"])
+def test_curvature_is_the_derivative_of_the_statistics(structure):
+    """∂S/∂η · v against central differences, which are off by O(step²) = 1e-8 relative, with room."""
+    x = holes(clusters(), 0.3, seed=25)
+    model = gaussian_mixture(structure)(x, np.random.default_rng(26)).for_bound()
+    blocks = blocks_of(x, split=structure == "VVV")
+    rng, natural, step = np.random.default_rng(27), model.natural(), 1e-4
+    direction = jax.tree.map(lambda part: 0.1 * np.asarray(part) * rng.normal(size=part.shape), natural)
+
+    def statistics(sign):
+        moved = jax.tree.map(lambda part, v: part + sign * step * v, natural, direction)
+        total = jax.tree.map(jnp.zeros_like, natural)
+        for block in blocks:
+            for i in range(block.x.shape[0]):
+                piece = jax.tree.map(lambda part: part[i], block)  # noqa: B023
+                objective = lambda eta: jnp.sum(piece.weight * model.bound(eta, piece))  # noqa: B023, E731
+                total = jax.tree.map(jnp.add, total, jax.grad(objective)(moved))
+        return total
+
+    expected = jax.tree.map(lambda up, down: (up - down) / (2 * step), statistics(1), statistics(-1))
+    bent = curvature(model, jax.tree.map(lambda v: v[None], direction), blocks)
+    for ours, theirs in zip(jax.tree.leaves(bent), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours[0], theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("structure", ["EII", "VII", "EEI", "VEI", "EVI", "VVI"])

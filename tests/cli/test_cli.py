@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 import noumena
 from noumena.cli import app
+from noumena.cli.fit import model_name
 from noumena.cli.options import names, sizes
 from noumena.cli.outcome import one_line
 
@@ -133,6 +134,16 @@ def test_weights_and_labels_are_columns(table: pa.Table, fitted: Path, there: Pa
     np.testing.assert_allclose(noumena.load("b").means_, direct.means_, rtol=1e-9)
 
 
+def test_the_name_of_the_model_is_that_of_the_table(there: Path) -> None:
+    for table, name in (
+        ("a/my.data.csv.gz", "my.data"),
+        ("b.tsv", "b"),
+        ("parts/", "parts"),
+        ("v1.2.parquet", "v1.2"),
+    ):
+        assert model_name(Path(table)) == Path(f"{name}.noumena")
+
+
 def test_a_report_is_written_of_a_fit_and_of_a_model(
     fitted: Path, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,11 +154,11 @@ def test_a_report_is_written_of_a_fit_and_of_a_model(
         Path(path).write_text("a page")
 
     monkeypatch.setattr(noumena, "write_report", write_report, raising=False)
-    columns = ("--columns", "height,width,mass", "--components", "1:2")
-    run("fit", fitted / "table.csv", *columns, "--out", "b.noumena", "--report", "b.html")
+    sweep = ("--columns", "height,width,mass", "--components", "1:3", "--covariance", "EII,VVI")
+    run("fit", fitted / "table.csv", *sweep, "--out", "b.noumena", "--report", "b.html")
     run("report", "b.noumena", fitted / "table.csv", "--out", "c.html", "--no-standard-errors", "--title", "T")
     assert Path("b.html").exists()
-    assert asked[0][1]["selection"].table_.num_rows == 2
+    assert asked[0][1]["selection"].table_.num_rows == 6
     assert asked[1] == ("GaussianMixture", {"standard_errors": False, "title": "T"})
     assert "c.html exists" in refused("report", "b.noumena", fitted / "table.csv", "--out", "c.html")
 
@@ -359,7 +370,7 @@ def test_files_that_are_no_model(fitted: Path, there: Path) -> None:
         (["--covariance", "EEE,XYZ"], "'XYZ' is no covariance structure"),
         (["--columns", "a", "--drop", "b"], "leave --drop out"),
         (["--criterion", "bick"], "bick"),
-        (["--tol", "-1"], "-1"),
+        (["--tol", "-1"], "'--tol'"),
         (["--out", "x", "--report", "x"], "another file than that of --out"),
         (["--what"], "No such option"),
     ],
@@ -409,7 +420,7 @@ def test_help_and_version() -> None:
         assert f"  noumena {command} " in text
         assert "..." not in text.split("Options:")[0]
         assert all(len(line) <= 80 for line in text.splitlines())
-    assert "..." not in run("--help").stdout
+    assert "..." not in run("--help").stdout.partition("\n")[2]
 
 
 # ----------------------------------------------------------------------------------------------------------- processes

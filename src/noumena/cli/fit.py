@@ -126,7 +126,7 @@ def fit(
         raise typer.BadParameter("--columns names all that are used: leave --drop out", param_hint="'--drop'")
     candidates = sizes(components)
     if out is None:
-        out = Path(f"{table.resolve().name.split('.')[0] or table.name}.noumena")
+        out = model_name(table)
     if report is not None and report.absolute() == out.absolute():
         raise typer.BadParameter("it must be another file than that of --out", param_hint="'--report'")
 
@@ -191,3 +191,11 @@ def fit(
         with at_work("writing the report"):
             noumena.write_report(estimator, table, report, selection=selection)
         say(f"{report}: the report; open it in a browser")
+
+
+def model_name(table: Path) -> Path:
+    """Where the model of a table goes unless it is said: into the working folder."""
+    name = table.resolve().name
+    for suffix in (".gz", ".csv", ".tsv", ".parquet"):
+        name = name.removesuffix(suffix)
+    return Path(f"{name}.noumena")

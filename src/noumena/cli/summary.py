@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from ..core.result import Status
-from ..report.numbers import count, decimals_for
+from ..report.digits import count, decimals_for
+from .outcome import one_line
 from .tables import Training
 from .terminal import console
 
@@ -47,8 +48,8 @@ def _more(data: Training) -> str:
 
 
 def _status(estimator: Any) -> str:
-    status = estimator.status_
-    return f"{status.value.replace('_', ' ')} after {count(int(estimator.n_iter_), 'iteration')}: {status.message}"
+    status, steps = estimator.status_, count(int(estimator.n_iter_), "iteration")
+    return f"{status.value.replace('_', ' ')} after {steps}: {one_line(status.message)}"
 
 
 def _print_components(estimator: Any, data: Training, weight: float) -> None:
@@ -109,4 +110,5 @@ def _variance(estimator: Any) -> np.ndarray:
 def _number(value: float, spread: float) -> str:
     """As many decimals as tell values apart in a column of this spread."""
     decimals = decimals_for(float(spread))
-    return f"{value:.6g}" if decimals > 8 or abs(value) >= 1e12 else f"{value:.{decimals}f}"
+    text = f"{value:.6g}" if decimals > 8 or abs(value) >= 1e12 else f"{value:.{decimals}f}"
+    return text if any(digit in "123456789" for digit in text) else text.lstrip("-")  # no -0.00

@@ -18,7 +18,7 @@ from ..data.columns import positions
 from ..data.files import csv_columns, parquet_columns, table_files
 from ..data.table import Table, read_table
 from ..estimators.storage import OutputError, write_atomically
-from ..report.numbers import count
+from ..report.digits import count
 from .terminal import say, write_bytes
 
 STDOUT = Path("-")

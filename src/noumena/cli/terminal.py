@@ -4,14 +4,19 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+@cache
 def console(*, stderr: bool = False) -> "Console":
-    """A console that takes every text as it is: names of files and columns may hold brackets."""
+    """A console that takes every text as it is: names of files and columns may hold brackets.
+
+    There is one for each stream, for only then do lines and a progress display make way for each other.
+    """
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)

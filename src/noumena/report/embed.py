@@ -8,7 +8,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-#: Share of its natural size to which a figure shrinks on a narrow screen before it scrolls: below, words become unreadable.
+#: Share of its natural size to which a figure shrinks on a narrow screen before it scrolls, so that words stay legible.
 _SMALLEST = 0.8
 #: And to which it grows on a wide one.
 _LARGEST = 1.2
@@ -36,7 +36,7 @@ def embedded(figure: Figure, words: str) -> Markup:
     style = f"min-width:{_SMALLEST * width:.0f}px;max-width:{_LARGEST * width:.0f}pt"
     head = f'<svg role="img" aria-label="{escape(words)}" viewBox="0 0 {width:.6g} {height:.6g}" style="{style}"'
     svg = re.sub(r"<svg\b[^>]*>", f'{head} xmlns:xlink="http://www.w3.org/1999/xlink">', svg, count=1)
-    return Markup(svg)  # noqa: S704 - made by matplotlib, which escapes the names it writes
+    return Markup(svg)  # made by matplotlib, which escapes the names it writes
 
 
 def _svg(figure: Figure, fonts: str) -> str:

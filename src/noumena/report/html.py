@@ -17,9 +17,9 @@ from ..data.summary import summarise
 from ..data.table import Table
 from ..estimators.storage import OutputError, write_atomically
 from . import tables
+from .digits import count, number, percent
 from .embed import embedded
 from .membership import Membership, membership, rows_to_draw
-from .numbers import count, number, percent
 from .plots import CRITERIA, MOST_PAIRS, plot, plot_drawn, plot_holes, plot_trace
 from .projection import separation
 from .rows import missing_patterns, take_rows
@@ -50,8 +50,8 @@ def write_report(
     estimator : GaussianMixture
         Fitted.
     X : table
-        The rows that it was fitted on (or others with the same columns; the report says so then). All numbers are of all
-        rows; the drawings show at most 5,000 of them.
+        The rows that it was fitted on (or others with the same columns; the report says so then). All numbers are of
+        all rows; the drawings show at most 5,000 of them.
     path : path
         Of the HTML file. One that exists is replaced, whole or not at all.
     selection : Selection, optional
@@ -93,7 +93,7 @@ def _page(values: dict[str, Any]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    source = importlib.resources.files(__package__).joinpath("template.html.j2").read_text(encoding="utf-8")
+    source = importlib.resources.files("noumena.report").joinpath("template.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(values)
 
 
@@ -154,7 +154,7 @@ def contents(
         f"{'has' if members.uncertain == 1 else 'have'}",
         "empty_rows": missing.empty_rows,
         "parameters": _parameters(estimator),
-        "code": _code(estimator, X, path_name="report.html"),
+        "code": _program(estimator, X, selection),
         "versions": _versions(),
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
     }
@@ -191,8 +191,8 @@ def _holes_in_words(share: float, complete: int, n_rows: int) -> str:
     if share == 0:
         return "No cell is missing."
     return (
-        f"{percent(share)} of the cells are missing; {complete:,} of {count(n_rows, 'row')} are complete. Missing cells "
-        "are integrated out exactly, both in the fit and in every number on this page: nothing was filled in to fit."
+        f"{percent(share)} of the cells are missing; {complete:,} of {count(n_rows, 'row')} are complete. Missing "
+        "cells are integrated out exactly, in the fit and in every number on this page: nothing was filled in to fit."
     )
 
 
@@ -212,47 +212,53 @@ def _parameters(estimator: Any) -> list[dict[str, Any]]:
     """The constructor's parameters; those that differ from their defaults are marked."""
     defaults = {name: p.default for name, p in inspect.signature(type(estimator).__init__).parameters.items()}
     return [
-        {"name": name, "value": _literal(value, 120), "set": not _same(value, defaults.get(name))}
+        {"name": name, "value": _literal(value), "code": _code(value), "set": not _same(value, defaults.get(name))}
         for name, value in estimator.get_params(deep=False).items()
     ]
 
 
 def _same(value: Any, default: Any) -> bool:
-    return value is default or (
-        isinstance(value, str | int | float) and type(value) is type(default) and value == default
-    )
+    return value is default or (_simple(value) and type(value) is type(default) and value == default)
 
 
-def _literal(value: Any, most: int) -> str:
-    if isinstance(value, np.ndarray):
-        return f"array of shape {value.shape}"
-    text = repr(value)
+def _simple(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _literal(value: Any, most: int = 120) -> str:
+    text = f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _code(estimator: Any, X: Any, path_name: str) -> str:
+def _code(value: Any) -> str:
+    """Python for a value, or dots for one that has no short form."""
+    return repr(value) if _simple(value) else "..."
+
+
+def _program(estimator: Any, X: Any, selection: Any) -> str:
     """Python that makes the fit and the page again."""
+    swept = {"n_components", "covariance"} if selection is not None else set()
     arguments = ", ".join(
-        f"{one['name']}={one['value'] if one['name'] not in _arrays(estimator) else '...'}"
-        for one in _parameters(estimator)
-        if one["set"]
+        f"{one['name']}={one['code']}" for one in _parameters(estimator) if one["set"] and one["name"] not in swept
     )
-    source = repr(os.fspath(X)) if isinstance(X, str | os.PathLike) else "..."
-    note = (
-        ""
-        if isinstance(X, str | os.PathLike)
-        else f"  # the table: {type(X).__module__.split('.')[0]}.{type(X).__name__}"
+    model = f"nm.{type(estimator).__name__}({arguments})"
+    if isinstance(X, str | os.PathLike):
+        table = repr(os.fspath(X))
+    else:
+        table = f"...  # a {type(X).__module__.split('.')[0]} {type(X).__name__}"
+    lines = ["import noumena as nm", "from noumena.report import write_report", "", f"table = {table}"]
+    if selection is None:
+        lines += [f"estimator = {model}.fit(table)", 'write_report(estimator, table, "report.html")']
+        return "\n".join(lines)
+    sizes, structures = (
+        list(dict.fromkeys(selection.table_.column(name).to_pylist())) for name in ("n_components", "covariance")
     )
-    return (
-        "import noumena as nm\nfrom noumena.report import write_report\n\n"
-        f"table = {source}{note}\n"
-        f"estimator = nm.{type(estimator).__name__}({arguments}).fit(table)\n"
-        f"write_report(estimator, table, {path_name!r})\n"
-    )
-
-
-def _arrays(estimator: Any) -> set[str]:
-    return {name for name, value in estimator.get_params(deep=False).items() if isinstance(value, np.ndarray | list)}
+    lines += [
+        f"best = nm.select(\n    {model}, table,\n    n_components={sizes!r},\n    covariance={structures!r},",
+        f"    criterion={selection.criterion!r},\n)",
+        'write_report(best.estimator_, table, "report.html", selection=best)',
+    ]
+    return "\n".join(lines)
 
 
 def _versions() -> str:

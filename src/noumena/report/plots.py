@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ..data.columns import positions
 from ..data.table import Table, read_table
+from .digits import count, number, percent
 from .membership import Drawn, rows_to_draw
-from .numbers import count, number, percent
 from .projection import separating_projection
 from .rows import Missing, missing_patterns
 from .scatter import column_plot, pair_plot, projection_plot
@@ -138,7 +138,7 @@ def _plot_selection(selection: Any) -> Figure:
 def _zoom(axes: Axes, values: np.ndarray, chosen: np.ndarray) -> bool:
     """Cut off candidates that are so much worse that the good ones would be pressed into one line; whether any was."""
     best = chosen.min()
-    top = best + max(1.4 * (chosen.max() - best), 1.2 * (np.median(values) - best))
+    top = best + max(1.4 * (chosen.max() - best), 1.2 * (np.quantile(values, 0.4) - best))
     if values.max() - best <= 1.6 * (top - best):
         return False
     axes.set_ylim(best - 0.06 * (top - best), top)
@@ -269,7 +269,7 @@ def _pattern_counts(axes: Axes, counts: np.ndarray, n_rows: int) -> None:
     at = np.arange(len(counts))
     axes.bar(at, counts, width=0.6, color="#9aa5b1")
     for x, rows in zip(at, counts, strict=True):
-        axes.text(x, rows, f"{rows:,}", ha="center", va="bottom", fontsize=SMALL, color=INK)
+        axes.text(float(x), float(rows), f"{rows:,}", ha="center", va="bottom", fontsize=SMALL, color=INK)
     axes.set_ylim(0, 1.25 * counts.max())
     axes.set_yticks([])
     axes.tick_params(axis="x", length=0, labelbottom=False)

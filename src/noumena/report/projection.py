@@ -32,10 +32,10 @@ class Projection:
 def separating_projection(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Projection:
     """The plane in which components differ most, in means and in covariances.
 
-    Solves M v = λ Σ v with M = B Σ⁻¹ B + Σ_k π_k (Σ_k − W) Σ⁻¹ (Σ_k − W), where B is the covariance between the means, W
-    the pooled one within components, and Σ = W + B (GMMDR: Scrucca 2010, Stat. Comput. 20:471, section 3). Where that
-    leaves a direction open (one component; two that differ in their means only), it is the one in which the standardised
-    columns spread most.
+    Solves M v = λ Σ v with M = B Σ⁻¹ B + Σ_k π_k (Σ_k − W) Σ⁻¹ (Σ_k − W), where B is the covariance between the means,
+    W the pooled one within components, and Σ = W + B (GMMDR: Scrucca 2010, Stat. Comput. 20:471, section 3). Where that
+    leaves a direction open (one component; two that differ in their means only), it is the one in which the
+    standardised columns spread most.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What drawings and tables need of the rows, from any table, in bounded memory: samples, chosen rows, missing patterns."""
+"""What drawings and tables need of the rows, in bounded memory: samples, chosen rows, missing patterns."""
 
 import contextlib
 import heapq

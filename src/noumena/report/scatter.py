@@ -1,6 +1,6 @@
 """A fitted normal mixture over its data: one column, the pairs of a few, or a projection of many."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
+from .digits import percent
 from .membership import Drawn
-from .numbers import percent
 from .projection import Projection
 from .style import ACCENT, COLOURS, INK, MUTED, SMALL, colour, dress, key, label, marker, new_figure, shown, title
 
@@ -56,7 +56,7 @@ def pair_plot(density: Any, drawn: Drawn, names: list[str]) -> Figure:
             else:
                 dress(axes)
                 pair = [j, i]
-                holes = np.isnan(drawn.cells[:, pair]).any(axis=1)
+                holes = np.asarray(np.isnan(drawn.cells[:, pair]).any(axis=1))
                 _points(axes, drawn.filled[:, pair], holes, drawn, pixels=marks_in_pixels)
                 _ellipses(axes, density.marginal(np.array(pair)))
                 axes.set_ylim(*limits[i])
@@ -97,10 +97,10 @@ def projection_plot(density: Any, projection: Projection, drawn: Drawn, names: l
     named = np.argsort(-np.abs(projection.loadings).max(axis=1))[:_MOST_LOADINGS]
     below = 0.7 + 0.24 * len(named)
     figure = new_figure(5.8, 5.3 + below)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[5.3, below])
+    top, bottom = cast(Any, figure).subfigures(2, 1, height_ratios=[5.3, below])
     axes = top.subplots()
     points, v = projection(drawn.filled), projection.directions
-    holes = np.isnan(drawn.cells).any(axis=1)
+    holes = np.asarray(np.isnan(drawn.cells).any(axis=1))
     flat = type(density)(
         density.weights, projection(density.means), np.einsum("ia,kij,jb->kab", v, density.covariances, v)
     )
@@ -176,7 +176,7 @@ def _ellipses(axes: Axes, density: Any) -> None:
 
 
 def _ellipse(mean: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where (x − μ)ᵀ Σ⁻¹ (x − μ) is the 0.95 quantile; through the correlation, as columns may differ vastly in scale."""
+    """Where (x − μ)ᵀ Σ⁻¹ (x − μ) is the 0.95 quantile; by the correlation, as columns may differ vastly in scale."""
     scale = np.sqrt(np.diag(sigma))
     rho = np.clip(sigma[0, 1] / (scale[0] * scale[1]), -1.0, 1.0)
     across = rho * np.cos(_CIRCLE) + np.sqrt(1 - rho**2) * np.sin(_CIRCLE)
@@ -227,7 +227,7 @@ def _key_of_components(weights: np.ndarray, *, lines: bool = False) -> tuple[lis
     handles: list[Any] = []
     labels: list[str] = []
     for k, weight in enumerate(weights[:_MOST_NAMED]):
-        look = {"linewidth": 2.0} if lines else {"marker": marker(k), "linestyle": "none", "markersize": 5.5}
+        look: dict[str, Any] = {"linewidth": 2.0} if lines else {"marker": marker(k), "linestyle": "none", "markersize": 5.5}
         handles.append(Line2D([], [], color=colour(k), **look))
         labels.append(f"component {k} ({percent(float(weight))})")
     if len(weights) > _MOST_NAMED:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from ..data.summary import Summary
+from .digits import decimals_for, number, percent, plus_minus, significant
 from .membership import Membership
-from .numbers import decimals_for, number, percent, plus_minus
 from .plots import CRITERIA, usable
 from .rows import Missing
 from .style import colour
@@ -32,9 +32,9 @@ def column_decimals(summary: Summary, cells: np.ndarray) -> list[tuple[int, int]
     """For each column, the decimals of a mean and those of a cell."""
     out = []
     for j, variance in enumerate(summary.variance):
-        of_mean = decimals_for(float(np.sqrt(variance)), 3)
+        scale = float(np.sqrt(variance))
         observed = cells[~np.isnan(cells[:, j]), j]
-        out.append((of_mean, written_decimals(observed, of_mean + 1)))
+        out.append((decimals_for(scale, 3), written_decimals(observed, decimals_for(scale, 4))))
     return out
 
 
@@ -82,15 +82,16 @@ def _estimates(values: np.ndarray, errors: np.ndarray | None, decimals: int) -> 
     """Numbers that are compared, all with the decimals that the largest of their standard errors supports."""
     if errors is None or not (errors > 0).any():
         return [(number(float(value), decimals if decimals <= 7 else None), None) for value in values]
-    needed = decimals_for(float(errors.max()), 2)
+    largest = float(errors.max())
+    needed = decimals_for(largest, 2)
     if needed > 7 or np.abs(values).max() >= 1e9:
         return [plus_minus(float(value), float(error)) for value, error in zip(values, errors, strict=True)]
-    return [
-        # an error much smaller than the largest keeps a digit of its own
-        (number(float(value), digits), number(float(error), digits))
-        for value, error in zip(values, errors, strict=True)
-        for digits in [max(needed, min(decimals_for(float(error), 1), 7))]
-    ]
+    told = []
+    for value, error in zip(values, errors, strict=True):
+        # An error much smaller than the largest keeps a digit of its own.
+        decimals = max(needed, min(decimals_for(float(error), 1), 7))
+        told.append(tuple(number(significant(float(x), largest), decimals) for x in (value, error)))
+    return told
 
 
 def mean_table(
@@ -110,7 +111,11 @@ def mean_table(
                 {
                     "mean": told[k][0],
                     "error": told[k][1],
-                    "sd": number(float(deviation[k, j]), digits if digits <= 7 else None, digits=3),
+                    "sd": number(
+                        significant(float(deviation[k, j]), float(deviation[:, j].max())),
+                        digits if digits <= 7 else None,
+                        digits=3,
+                    ),
                     "tint": round(abs(away) * 30),  # percent of the colour
                     "side": "above" if away > 0 else "below",
                 }
@@ -178,8 +183,8 @@ def selection_table(selection: Any) -> tuple[list[dict], list[str]]:
                 "structure": str(row["covariance"]),
                 "size": row["n_components"],
                 "cells": [
-                    number(values[i], 4 if higher else 1) if good[i] else "–",
-                    number(abs(values[i] - best), 4 if higher else 1) if good[i] else "–",
+                    number(float(values[i]), 4 if higher else 1) if good[i] else "–",
+                    number(float(abs(values[i] - best)), 4 if higher else 1) if good[i] else "–",
                     number(row["log_likelihood"], 1),
                     f"{row['n_parameters']:,}",
                     *(number(row[name], 1) for name in others),

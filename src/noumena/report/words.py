@@ -7,8 +7,8 @@ import numpy as np
 
 from ..core.result import Status
 from ..data.summary import Summary
+from .digits import count, number, percent
 from .membership import CERTAIN, Membership
-from .numbers import count, number, percent
 from .plots import CRITERIA, usable
 from .rows import Missing
 
@@ -82,8 +82,8 @@ def warnings_in_words(
     if n < 5 * estimator.n_parameters_:
         told.append(
             Warned(
-                f"{count(estimator.n_parameters_, 'free parameter')} for {count(n, 'row')}: fewer than 5 rows for each. "
-                "Fewer components or a simpler covariance structure will generalise better."
+                f"{count(estimator.n_parameters_, 'free parameter')} for {count(n, 'row')}: fewer than 5 rows for "
+                "each. Fewer components or a simpler covariance structure will generalise better."
             )
         )
     if size > 1 and members.uncertain > 0.1 * n:
@@ -132,8 +132,8 @@ def _holes(names: list[str], missing: Missing) -> list[Warned]:
         more = int((share > 0.5).sum()) - 8
         told.append(
             Warned(
-                f"More than half of the cells are missing in {which}{f' and {more} more' if more > 0 else ''}: what the "
-                "fit says there rests on few values, and on their being missing at random."
+                f"More than half of the cells are missing in {which}{f' and {more} more' if more > 0 else ''}: what "
+                "the fit says there rests on few values, and on their being missing at random."
             )
         )
     if missing.empty_rows:

@@ -16,8 +16,19 @@ def decimals_for(scale: float, digits: int = 3) -> int:
     return max(0, digits - 1 - math.floor(math.log10(abs(scale))))
 
 
+def significant(value: float, scale: float, digits: int = 3) -> float:
+    """The value without the digits before the point that a number of the size of ``scale`` does not support.
+
+    >>> significant(3777350.2, 110531.0), significant(4201.75, 43.36)
+    (3777000.0, 4201.75)
+    """
+    if not (math.isfinite(value) and math.isfinite(scale)) or scale < 10**digits:
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(scale)))
+
+
 def number(value: float | None, decimals: int | None = None, *, digits: int = 4) -> str:
-    """A number in words for a table cell: true minus, thousands set apart, powers of ten where it is very large or small.
+    """A number as a table cell shows it: true minus, thousands set apart, powers of ten where very large or small.
 
     Parameters
     ----------
