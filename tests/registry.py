@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from noumena.core.model import Fixed, Model
+from noumena.core.model import Model
 from noumena.families.covariance import STRUCTURES, Structure
 from noumena.families.diagonal_normal import DiagonalNormal
 from noumena.families.normal import Frame, Normal
@@ -39,10 +39,12 @@ def gaussian_mixture(
     def start(x: np.ndarray, rng: np.random.Generator) -> Model:
         code = Structure.named(structure)
         location, variance = np.nanmean(x, axis=0), np.nanvar(x, axis=0)
-        scale = np.sqrt(variance) if code.scale_invariant else np.full(x.shape[1], np.sqrt(variance.mean()))
-        chosen = NormalInverseWishart.default(location, variance, n_components).framed(location, scale) if prior else None
+        scale = np.sqrt(variance)
+        chosen = (
+            NormalInverseWishart.default(location, variance, n_components).framed(location, scale) if prior else None
+        )
         family_kind = kind or (DiagonalNormal if code.diagonal else Normal)
-        family = family_kind(Frame.of(location, scale), code, Fixed(np.asarray(1e-8)), chosen)
+        family = family_kind(Frame.of(location, scale), code, chosen)
         active = np.ones(n_components, dtype=bool)
         blank = Mixture(family, np.full(n_components, 1 / n_components), family.initial(n_components), active)
         r = rng.dirichlet(np.full(n_components, 0.5), size=len(x))

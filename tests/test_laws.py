@@ -135,9 +135,7 @@ def test_a_wholly_missing_row_has_the_prior_as_posterior(row):
     for block in blocks_of(np.full((5, 3), np.nan)):
         bound, posterior = evaluate(model, block)
         np.testing.assert_allclose(bound, 0.0, atol=1e-12)
-        np.testing.assert_allclose(
-            posterior, np.broadcast_to(np.asarray(model.weights), posterior.shape), rtol=1e-12
-        )
+        np.testing.assert_allclose(posterior, np.broadcast_to(np.asarray(model.weights), posterior.shape), rtol=1e-12)
 
 
 @rows
@@ -146,15 +144,14 @@ def test_relabelling_the_components_changes_nothing(row):
     model = row.start(x, np.random.default_rng(16))
     k = model.weights.shape[0]
     order = np.roll(np.arange(k), 1)
-    turned = Mixture(
-        model.family, model.weights[order], model.parameters.components(order), model.active
-    )
+    turned = Mixture(model.family, model.weights[order], model.parameters.components(order), model.active)
     total, stats = expectation(stack([model]), blocks_of(x))
     other, turned_stats = expectation(stack([turned]), blocks_of(x))
     np.testing.assert_allclose(total, other, rtol=1e-13)
     np.testing.assert_allclose(stats.constant[0][order], turned_stats.constant[0], **SUM)
-    once, again = lane(stack([model]), 0).update(jax.tree.map(lambda s: s[0], stats)), turned.update(
-        jax.tree.map(lambda s: s[0], turned_stats)
+    once, again = (
+        lane(stack([model]), 0).update(jax.tree.map(lambda s: s[0], stats)),
+        turned.update(jax.tree.map(lambda s: s[0], turned_stats)),
     )
     tree_close(once.parameters.components(order).mean, again.parameters.mean, rtol=1e-8, atol=1e-10)
 
@@ -175,11 +172,12 @@ def padded(model: Mixture) -> Mixture:
     """With one more component that takes no part."""
     grow = lambda part: np.concatenate([part, part[:1]])  # noqa: E731
     parameters = type(model.parameters)(
-        *(part if name == "orientation" else grow(np.asarray(part)) for name, part in model.parameters._asdict().items())
+        *(
+            part if name == "orientation" else grow(np.asarray(part))
+            for name, part in model.parameters._asdict().items()
+        )
     )
-    return Mixture(
-        model.family, np.append(model.weights, 0.0), parameters, np.append(np.asarray(model.active), False)
-    )
+    return Mixture(model.family, np.append(model.weights, 0.0), parameters, np.append(np.asarray(model.active), False))
 
 
 @rows
@@ -237,7 +235,9 @@ def test_a_column_offset_of_a_million_costs_no_digits():
     location, scale = model.family.frame.location.value, model.family.frame.scale.value
     densities = sum(
         w * multivariate_normal.pdf(x, location - 1e6 + scale * m, np.outer(scale, scale) * c)
-        for w, m, c in zip(*map(np.asarray, (model.weights, model.parameters.mean, model.parameters.covariance)), strict=True)
+        for w, m, c in zip(
+            *map(np.asarray, (model.weights, model.parameters.mean, model.parameters.covariance)), strict=True
+        )
     )
     total, _ = expectation(stack([model]), blocks_of(x + 1e6))
     np.testing.assert_allclose(float(total[0]), np.log(densities).sum(), rtol=1e-9)

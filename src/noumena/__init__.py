@@ -46,7 +46,7 @@ _HOME = {
     "OutputError": "noumena.estimators.storage",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from .core.block import Block as Block

@@ -31,7 +31,7 @@ class Coins(Model):
         )
 
 
-# Do & Batzoglou (2008), Nature Biotechnology 26:897: five sets of ten throws, starts .6 and .5, both coins equally likely.
+# Do & Batzoglou (2008), Nature Biotechnology 26:897: five sets of ten throws, starts .6 and .5, coins equally likely.
 THROWS = np.array([[5.0, 5], [9, 1], [8, 2], [4, 6], [7, 3]])
 
 

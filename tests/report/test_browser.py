@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import noumena as nm
@@ -35,8 +36,8 @@ document.getElementById("frame").addEventListener("load", function () {{
     client: view.clientWidth, scroll: view.scrollWidth, title: inside.title, height: view.scrollHeight,
     svgs: inside.querySelectorAll("svg").length, scripts: inside.querySelectorAll("script").length,
     wide: wide.map((node) => node.tagName + "." + node.className).slice(0, 5),
-    fonts: Math.min(...[...inside.querySelectorAll("p, td, th, li, figcaption, span, dt")].filter((n) => n.textContent.trim())
-      .map((n) => parseFloat(getComputedStyle(n).fontSize)))
+    fonts: Math.min(...[...inside.querySelectorAll("p, td, th, li, figcaption, span, dt")]
+      .filter((node) => node.textContent.trim()).map((node) => parseFloat(getComputedStyle(node).fontSize)))
   }});
 }});
 </script></body>"""
@@ -59,8 +60,6 @@ def pages(holes, swept, tmp_path_factory):
     write_report(gm, frame, folder / "four.html", selection=swept)
     rng = np.random.default_rng(0)
     names = [f"a_long_name_without_any_place_to_break_it_{j}" for j in range(11)] + [HOSTILE]
-    import pandas as pd
-
     x = pd.DataFrame(rng.normal(size=(300, 12)) * 10.0 ** np.arange(-6, 6), columns=names)
     x.iloc[150:, :6] *= 3.0
     wide = nm.GaussianMixture(9, covariance="EII", random_state=0, max_iter=20, tol=0).fit(x)

@@ -51,7 +51,7 @@ def fit_best(
     for name in names:
         members = np.flatnonzero(groups == name)
         ordered = sorted(members.tolist(), key=lambda i: _merit(short[i]), reverse=True)
-        chosen += ordered[: max(1, int(np.ceil(keep * len(members))))]
+        chosen += _unlike(ordered, short)[: max(1, int(np.ceil(keep * len(members))))]
     if short_iter == max_iter or any(short[i].status is Status.INTERRUPTED for i in chosen):
         finished = [short[i] for i in chosen]
     else:
@@ -68,6 +68,16 @@ def fit_best(
 def _merit(fit: Fit) -> tuple[bool, float]:
     """What fits are ranked by: a degenerate one comes after every other, for its likelihood is a spike, not a fit."""
     return fit.status is not Status.DEGENERATE, fit.objective if np.isfinite(fit.objective) else -np.inf
+
+
+def _unlike(ordered: list[int], fits: list[Fit]) -> list[int]:
+    """Lanes from best to worst, those last that are about to end where a better one does."""
+    first: list[int] = []
+    for i in ordered:
+        same = any(abs(fits[i].objective - fits[j].objective) <= 1e-4 * (1 + abs(fits[j].objective)) for j in first)
+        if not same:
+            first.append(i)
+    return first + [i for i in ordered if i not in first]
 
 
 def _joined(short: Fit, long: Fit) -> Fit:

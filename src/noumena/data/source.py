@@ -150,6 +150,8 @@ class _Pending:
         return 1, -(-n // grid) * grid
 
     def _block(self, size: int, part: tuple[np.ndarray, ...], shape: tuple[int, int]) -> tuple[Block, np.ndarray]:
+        patterns = None
+        which = np.empty(0, dtype=int)
         if size:
             order, which, patterns = _sorted_by_pattern(part[0])
             part = tuple(column[order] for column in part)
@@ -163,7 +165,7 @@ class _Pending:
             label = np.concatenate([label, np.full(fill, -1, label.dtype)])
             index = np.concatenate([index, np.full(fill, -1, index.dtype)])
         pattern = columns = None
-        if size:
+        if patterns is not None:
             which = np.concatenate([which, np.full(room - n, which[-1])]).reshape(shape)
             pattern, columns = _piecewise(which, patterns, size, self._fixed is not None)
         block = Block(

@@ -189,6 +189,8 @@ def read_table(data: Any, *, columns: Wanted = None, numeric_only: bool = False)
     DataError
         If the data is not a table, is empty, or holds infinity; rows are counted from 0.
     """
+    if isinstance(data, Table):
+        return data if columns is None else data.select(columns)
     if isinstance(data, str | os.PathLike):
         return _from_path(Path(data).expanduser(), columns, numeric_only)
     if not isinstance(data, np.ndarray | list | tuple):

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from ..core.accelerate import accelerator
 from ..core.errors import ColumnMismatchError, ConvergenceWarning, DegenerateWarning
 from ..core.fit import Progress
-from ..core.model import Fixed
 from ..core.result import Fit, Status, Trace
 from ..data.output import table_like
 from ..data.summary import check_columns, summarise
@@ -55,9 +54,9 @@ class GaussianMixture(MixtureEstimator):
     n_init : int, default=1
         Number of starts: side by side, first as short runs, then the best quarter to convergence.
     init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
-        How starts are found: k-means seeded by k-means++, Ward's agglomeration of sphered rows (then k-means for
-        further starts), random responsibilities; or given responsibilities, shape (n_rows, K), or labels, shape
-        (n_rows,).
+        How the first start is found: k-means seeded by k-means++, Ward's agglomeration of sphered rows, random
+        responsibilities; or given responsibilities, shape (n_rows, K), or labels, shape (n_rows,). Further starts vary
+        the method, since those of one method mostly end in one optimum.
     weights_init, means_init, covariances_init : array, optional
         Parameters to start from, shapes (K,), (K, d) and (K, d, d).
     tol : float, default=1e-4
@@ -267,10 +266,16 @@ class GaussianMixture(MixtureEstimator):
             warnings.warn(message, DegenerateWarning, stacklevel=3)
         elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
             warnings.warn(
-                f"{self.status_.value} after {self.n_iter_} iterations: {self.status_.message}",
+                f"after {self.n_iter_} iterations: {self.status_.message}",
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+    @property
+    def _family(self) -> Normal | DiagonalNormal:
+        family = self._model.family
+        assert isinstance(family, Normal | DiagonalNormal)
+        return family
 
     def _density(self) -> GaussianMixtureDensity:
         check_is_fitted(self)
@@ -418,14 +423,13 @@ class GaussianMixture(MixtureEstimator):
         save(self, path)
 
     def _to_state(self) -> dict[str, Any]:
-        model = self._model
-        frame = model.family.frame
+        model, family = self._model, self._family
+        frame = family.frame
         return {
             "location": frame.location.value,
             "scale": frame.scale.value,
-            "floor": float(model.family.floor.value),
-            "structure": model.family.structure.name,
-            "prior": model.family.prior,
+            "structure": family.structure.name,
+            "prior": family.prior,
             "weights": model.weights,
             "model": dict(model.parameters._asdict()),
             "n_parameters": self.n_parameters_,
@@ -442,7 +446,7 @@ class GaussianMixture(MixtureEstimator):
         structure = Structure.named(state["structure"])
         kind, parameters = (DiagonalNormal, DiagonalParameters) if structure.diagonal else (Normal, NormalParameters)
         frame = Frame.of(state["location"], state["scale"])
-        family = kind(frame, structure, Fixed(np.asarray(state["floor"])), state["prior"])
+        family = kind(frame, structure, state["prior"])
         weights = state["weights"]
         model = Mixture(family, weights, parameters(**state["model"]), np.ones(len(weights), dtype=bool))
         trace = Trace(state["objective"], state["accepted"])

@@ -4,15 +4,16 @@ import os
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
-from ..core.errors import ColumnMismatchError, DataError
+from ..core.errors import ColumnMismatchError, ColumnTypeError, DataError
 from ..data.table import Table, read_table
 
 
-def table_for_fit(estimator: BaseEstimator, data: Any, *, least_rows: int) -> Table:
+def table_for_fit(estimator: Any, data: Any, *, least_rows: int) -> Table:
     """Read the table and set ``n_features_in_`` and ``feature_names_in_``."""
+    _refuse_sparse(estimator, data)
     table = read_table(data)
     if table.n_rows < least_rows:
         raise DataError(
@@ -27,8 +28,9 @@ def table_for_fit(estimator: BaseEstimator, data: Any, *, least_rows: int) -> Ta
     return table
 
 
-def table_for_use(estimator: BaseEstimator, data: Any) -> Table:
+def table_for_use(estimator: Any, data: Any) -> Table:
     """Read a table that must have the columns of the fit; from files, those columns are picked by name."""
+    _refuse_sparse(estimator, data)
     names = getattr(estimator, "feature_names_in_", None)
     if isinstance(data, str | os.PathLike):
         table = read_table(data, columns=None if names is None else list(names), numeric_only=names is None)
@@ -42,13 +44,19 @@ def table_for_use(estimator: BaseEstimator, data: Any) -> Table:
     if names is not None and table.names is not None and set(names) != set(table.names):
         missing = [name for name in names if name not in table.names]
         extra = [name for name in table.names if name not in set(names)]
-        told = [f"missing: {', '.join(missing)}"] if missing else []
-        told += [f"not seen at fit: {', '.join(extra)}"] if extra else []
         raise ColumnMismatchError(
             "The feature names should match those that were passed during fit. " + _as_scikit_learn(missing, extra)
         )
     validate_data(estimator, data, reset=False, skip_check_array=True)
     return table
+
+
+def _refuse_sparse(estimator: Any, data: Any) -> None:
+    if issparse(data) and not estimator.__sklearn_tags__().input_tags.sparse:
+        raise ColumnTypeError(
+            f"Sparse data was passed, but {type(estimator).__name__} takes every cell for a measurement, zeros too: "
+            "pass data.toarray() if that is meant"
+        )
 
 
 def _as_scikit_learn(missing: list[str], extra: list[str]) -> str:

@@ -43,7 +43,6 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
         return tags
 
     @property
@@ -98,7 +97,7 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
             out[rows] = bound
         return out
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # type: ignore[override]
         """Average of `score_samples`, weighted; ``y`` is not used."""
         values = self.score_samples(X)
         return float(np.average(values, weights=row_weights(sample_weight, len(values))))

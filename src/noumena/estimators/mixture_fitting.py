@@ -10,23 +10,24 @@ import numpy as np
 from ..core.expectation import maximisation
 from ..core.fit import Progress
 from ..core.lanes import stack
-from ..core.model import Fixed
 from ..core.restarts import fit_best
 from ..core.result import Fit
 from ..data.source import Source
 from ..data.summary import SLAB, Summary
 from ..data.table import Table
-from ..families.covariance import FLOOR, Structure
+from ..families.covariance import Structure
 from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
 from ..families.normal import Frame, Normal, NormalParameters
 from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.mixture import Mixture, MixtureNatural
-from ..models.starts import responsibilities
+from ..models.starts import Method, responsibilities
 
 #: Starts are looked for on at most so many rows.
 START_ROWS = 20_000
 #: Numbers a piece may hold: 4 MB, which the caches near the cores take.
 _PIECE_NUMBERS = 500_000
+#: What starts after the first are found by, in turn.
+_FURTHER: tuple[Method, ...] = ("kmeans", "seeds", "random", "seeds")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Settings:
     structure: Structure
     prior: NormalInverseWishart | str | None
     n_init: int
-    init_params: Any
+    init_params: Any  # a Method, or an array
     weights_init: np.ndarray | None
     means_init: np.ndarray | None
     covariances_init: np.ndarray | None
@@ -69,17 +70,14 @@ def rows_per_piece(family: Normal | DiagonalNormal, n_components: int):  # type:
 def gaussian_family(
     structure: Structure, summary: Summary, prior: NormalInverseWishart | str | None, n_components: int
 ) -> Normal | DiagonalNormal:
-    """The family of a structure, in a frame that suits it: centred, and scaled column by column if it may be."""
+    """The family of a structure, in the frame of the columns' own means and standard deviations."""
     location, variance = summary.mean, summary.variance
-    d = len(location)
-    common = np.full(d, np.sqrt(variance.mean()))
-    scale = np.sqrt(variance) if structure.scale_invariant else common
-    floor = FLOOR * float(np.min(variance / scale**2))
+    scale = np.sqrt(variance)
     if isinstance(prior, str):
         prior = NormalInverseWishart.default(location, variance, n_components)
     framed = prior.framed(location, scale) if prior is not None else None
     kind = DiagonalNormal if structure.diagonal else Normal
-    return kind(Frame.of(location, scale), structure, Fixed(np.asarray(floor)), framed)
+    return kind(Frame.of(location, scale), structure, framed)
 
 
 def fit_mixtures(
@@ -180,8 +178,8 @@ def _start(
         near = np.stack([np.nansum((u - centre) ** 2, axis=1) for centre in centres]).argmin(axis=0)
         r = np.eye(size)[near] * sample.weight[:, None] + 1e-3 / size
     else:
-        # agglomeration is deterministic: further starts of it would be the same
-        method = settings.init_params if attempt == 0 or settings.init_params != "hierarchical" else "kmeans"
+        # more starts of one method would mostly lead to one optimum, or (agglomeration) be one start
+        method: Any = settings.init_params if attempt == 0 else _FURTHER[attempt % len(_FURTHER)]
         r = responsibilities(method, u, sample.weight, sample.label, size, rng)
     r = np.pad(r, ((0, 0), (0, most - size))) / sample.share
     return MixtureNatural(r.sum(axis=0), family.statistics(sample.x, r))

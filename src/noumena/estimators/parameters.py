@@ -1,12 +1,20 @@
 """Constructor parameters and sizes, checked: every refusal names the parameter, its value and what it may be."""
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from sklearn.base import BaseEstimator, clone
 
 from ..core.errors import DataError
 from .mixture_fitting import Problem
+
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
+
+
+def copy_of(estimator: Estimator) -> Estimator:
+    """An unfitted copy with the same parameters."""
+    return cast(Estimator, clone(estimator))
 
 
 def integer(name: str, value: Any, least: int) -> int:
@@ -16,7 +24,7 @@ def integer(name: str, value: Any, least: int) -> int:
 
 
 def real(name: str, value: Any, least: float) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not value >= least:
+    if not isinstance(value, Real) or isinstance(value, bool) or not float(value) >= least:
         raise ValueError(f"{name}={value!r} must be a number of at least {least}")
     return float(value)
 

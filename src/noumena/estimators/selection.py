@@ -7,7 +7,6 @@ from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ..core.errors import ConvergenceWarning, DataError
@@ -21,8 +20,9 @@ from ..models.mixture import Mixture, evaluate
 from .gaussian_mixture import GaussianMixture
 from .mixture_estimator import double_precision
 from .mixture_fitting import Problem, Settings, fit_mixtures, rows_per_piece
-from .parameters import check_size, integer
+from .parameters import check_size, copy_of, integer
 
+_NOT_COMPARED = (Status.DEGENERATE, Status.NOT_FINITE, Status.FELL)
 CRITERIA = ("bic", "icl", "aic", "cv")
 
 
@@ -98,7 +98,7 @@ def select(
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion={criterion!r}: choose among {', '.join(CRITERIA)}")
-    base = clone(estimator)
+    base = copy_of(estimator)
     problem = base._problem(X, y, sample_weight)
     sizes = [n_components] if isinstance(n_components, int | np.integer) else sorted(set(n_components))
     sizes = [integer("n_components", size, 1) for size in sizes]
@@ -111,22 +111,25 @@ def select(
     candidates: list[_Candidate] = []
     with double_precision():
         for name in _structures(covariance, base, problem.table.n_columns):
-            settings = clone(base).set_params(covariance=name)._settings_for_sweep(problem, progress)
-            fits = fit_mixtures(problem, settings, fitting, np.random.default_rng(seed))
-            held_out = _cross_validated(problem, settings, fitting, seed, n_folds) if criterion == "cv" else {}
-            certainty = _certainty(problem, [fits[size].model for size in fitting])
-            for size, certain in zip(fitting, certainty, strict=True):
-                candidates.append(_Candidate.of(name, size, fits[size], certain, problem, held_out.get(size)))
-            if any(fit.status is Status.INTERRUPTED for fit in fits.values()):
+            settings = copy_of(base).set_params(covariance=name)._settings_for_sweep(problem, progress)
+            try:
+                swept = _swept(problem, settings, fitting, seed, n_folds if criterion == "cv" else None)
+            except KeyboardInterrupt:  # outside the loop that keeps its best so far: what is finished is kept
+                if not candidates:
+                    raise
                 break
-        usable = [one for one in candidates if one.value(criterion) is not None]
+            candidates += swept
+            if any(one.fit.status is Status.INTERRUPTED for one in swept):
+                break
+        usable = [(value, one) for one in candidates if (value := one.value(criterion)) is not None]
         if not usable:
             raise DataError(
                 "every candidate is degenerate: ask for fewer components, simpler structures, or give the estimator "
                 'prior="default"'
             )
-        best = min(usable, key=lambda one: one.value(criterion) if criterion != "cv" else -one.value(criterion))
-        chosen = clone(base).set_params(n_components=best.size, covariance=best.structure)
+        sign = -1 if criterion == "cv" else 1
+        best = min(usable, key=lambda scored: sign * scored[0])[1]
+        chosen = copy_of(base).set_params(n_components=best.size, covariance=best.structure)
         chosen.n_features_in_ = base.n_features_in_
         if hasattr(base, "feature_names_in_"):
             chosen.feature_names_in_ = base.feature_names_in_
@@ -136,6 +139,20 @@ def select(
             f"the best candidate ({best.structure}, {best.size}): {best.fit.status.message}", ConvergenceWarning, 2
         )
     return Selection(chosen, _as_table(candidates), criterion)
+
+
+def _swept(
+    problem: Problem, settings: Settings, sizes: Sequence[int], seed: int, n_folds: int | None
+) -> list["_Candidate"]:
+    """Every size of one structure; with folds, each scored on held-out rows too."""
+    fits = fit_mixtures(problem, settings, sizes, np.random.default_rng(seed))
+    interrupted = any(fit.status is Status.INTERRUPTED for fit in fits.values())
+    held_out = {} if n_folds is None or interrupted else _cross_validated(problem, settings, sizes, seed, n_folds)
+    certainty = _certainty(problem, [fits[size].model for size in sizes])
+    return [
+        _Candidate.of(settings.structure.name, size, fits[size], certain, problem, held_out.get(size))
+        for size, certain in zip(sizes, certainty, strict=True)
+    ]
 
 
 @final
@@ -165,8 +182,9 @@ class _Candidate:
     def value(self, criterion: str) -> float | None:
         """The criterion, or None where the candidate is not to be compared."""
         value = getattr(self, criterion)
-        bad = self.fit.status in (Status.DEGENERATE, Status.NOT_FINITE) or value is None or not np.isfinite(value)
-        return None if bad else float(value)
+        if value is None or self.fit.status in _NOT_COMPARED or not np.isfinite(value):
+            return None
+        return float(value)
 
 
 def _as_table(candidates: list[_Candidate]) -> pa.Table:
@@ -242,11 +260,13 @@ def _cross_validated(
     for held in range(folds):
         train = Problem(problem.table, problem.summary, np.where(fold == held, 0.0, weight), problem.label)
         fits = fit_mixtures(train, settings, sizes, np.random.default_rng(seed))
+        if any(fit.status is Status.INTERRUPTED for fit in fits.values()):
+            raise KeyboardInterrupt  # half a cross-validation is none
         test = np.where(fold == held, weight, 0.0)
         models = stack([fits[size].model for size in sizes])
         first = fits[sizes[0]].model
         assert isinstance(first, Mixture)
         bound, _ = expectation(models, _source(problem, first, len(sizes), test))
         for i, size in enumerate(sizes):
-            total[size] += float(bound[i]) if fits[size].status is not Status.DEGENERATE else -np.inf
+            total[size] += float(bound[i]) if fits[size].status not in _NOT_COMPARED else -np.inf
     return {size: value / float(weight.sum()) for size, value in total.items()}

@@ -51,9 +51,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)  # as an ordinary new file, not the private one of tempfile
         os.replace(temporary, target)
-    except OSError as error:
+    except BaseException as error:  # an interrupt too leaves nothing behind
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         reason = error.strerror or str(error)
         cure = "choose a folder that exists and may be written to"
         raise OutputError(f"cannot write {target}: {reason}; {cure}") from error

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
 from ..core.errors import NoumenaWarning
 from ..data.source import Source
@@ -15,6 +14,7 @@ from ..families.normal import Normal, NormalParameters
 from ..models.mixture import Mixture
 from ..models.standard_errors import DIRECTIONS, Coordinates, StandardErrors, observed_standard_errors
 from .mixture_fitting import Problem, fit_mixtures, rows_per_piece
+from .parameters import copy_of
 
 
 def observed(model: Mixture, problem: Problem) -> StandardErrors:
@@ -25,7 +25,7 @@ def observed(model: Mixture, problem: Problem) -> StandardErrors:
         covariance = parameters.variance[:, :, None] * np.eye(d)
         orientation = np.eye(d)
         full = NormalParameters(parameters.mean, covariance, orientation, parameters.collapsed)
-        plain = Normal(family.frame, family.structure, family.floor)  # type: ignore[attr-defined]
+        plain = Normal(family.frame, family.structure)  # type: ignore[attr-defined]
         model = Mixture(plain, model.weights, full, model.active)
     else:
         covariance, orientation = parameters.covariance, parameters.orientation
@@ -43,7 +43,7 @@ def bootstrap(gm: Any, problem: Problem, n_bootstrap: int, rng: np.random.Genera
     """
     base = np.ones(problem.table.n_rows) if problem.weight is None else problem.weight
     draws = max(round(float(base.sum())), 1)
-    again = clone(gm).set_params(
+    again = copy_of(gm).set_params(
         weights_init=gm.weights_, means_init=gm.means_, covariances_init=gm.covariances_, n_init=1, verbose=0
     )
     again.n_features_in_ = gm.n_features_in_

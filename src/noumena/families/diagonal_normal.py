@@ -1,6 +1,6 @@
 """Normals with diagonal covariances: no product of two columns is ever taken, so hundreds of columns are cheap."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
-from ..core.model import Fixed
-from .covariance import Structure
+from .covariance import FLOOR, Structure
 from .family import Family
 from .normal import LOG_2PI, Frame
 from .normal_inverse_wishart import NormalInverseWishart
@@ -20,16 +19,16 @@ _ANY = Structure.named("VVI")
 class DiagonalNatural(NamedTuple):
     """η = (μ/σ², −1/2σ²), the coefficients of T(x) = (x, x²)."""
 
-    linear: Float[Array, "K d"]
-    quadratic: Float[Array, "K d"]
+    linear: Float[Any, "K d"]
+    quadratic: Float[Any, "K d"]
 
 
 class DiagonalParameters(NamedTuple):
     """K normals in the family's frame; ``collapsed`` says which are held up by the variance floor."""
 
-    mean: Float[Array, "K d"]
-    variance: Float[Array, "K d"]
-    collapsed: Bool[Array, " K"]
+    mean: Float[Any, "K d"]
+    variance: Float[Any, "K d"]
+    collapsed: Bool[Any, " K"]
 
     def components(self, index: slice) -> "DiagonalParameters":
         """Those of some components."""
@@ -43,11 +42,10 @@ class DiagonalNormal(Family):
 
     frame: Frame
     structure: Structure = eqx.field(static=True)
-    floor: Fixed
     prior: NormalInverseWishart | None = None
 
     def for_bound(self) -> "DiagonalNormal":
-        return DiagonalNormal(self.frame, _ANY, self.floor)
+        return DiagonalNormal(self.frame, _ANY)
 
     def natural(self, parameters: DiagonalParameters) -> DiagonalNatural:
         return DiagonalNatural(parameters.mean / parameters.variance, -0.5 / parameters.variance)
@@ -72,7 +70,11 @@ class DiagonalNormal(Family):
         if self.prior is not None:
             mean, scatter, n = self.prior.maximise_diagonal(n, mean, scatter)
         n, scatter = jnp.where(alive, n, 0.0), jnp.where(alive[:, None], scatter, 0.0)
-        variance, at_floor = self.structure.maximise_diagonal(n, scatter, self.floor.value)
+        metric = 1.0
+        if not self.structure.scale_invariant:  # equal variances are meant in the data's units
+            metric = self.frame.scale.value**2 / jnp.mean(self.frame.scale.value**2)
+        variance, at_floor = self.structure.maximise_diagonal(n, scatter * metric, FLOOR * jnp.min(jnp.asarray(metric)))
+        variance = variance / metric
         return DiagonalParameters(
             jnp.where(alive[:, None], mean, previous.mean),
             jnp.where(alive[:, None], variance, previous.variance),

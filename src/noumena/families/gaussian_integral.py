@@ -62,8 +62,8 @@ def _inverse(a: Float[Array, "m m ..."]) -> tuple[Float[Array, "m m ..."], Float
     """A⁻¹ and log|A| by bordering: the inverse grows by one row and column at a time.
 
     With s = a_jj − cᵀA⁻¹c > 0 for the next column c, x = A⁻¹c and y = x/s, the bordered inverse is
-    [[A⁻¹ + xyᵀ, −y], [−yᵀ, 1/s]] and |A| grows by the factor s. Every operation runs over the whole batch, and there are
-    few of them, which compiles fast. No pivoting is needed, A being positive definite.
+    [[A⁻¹ + xyᵀ, −y], [−yᵀ, 1/s]] and |A| grows by the factor s. Every operation runs over the whole batch, and there
+    are few of them, which compiles fast. No pivoting is needed, A being positive definite.
     """
     inverse, logdet = 1 / a[:1, :1], jnp.log(a[0, 0])
     for j in range(1, a.shape[0]):

@@ -1,6 +1,6 @@
 """The multivariate normal, with any covariance structure and any missing cells."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
 from ..core.model import Fixed
-from .covariance import Structure
+from .covariance import FLOOR, Structure
 from .family import Family
 from .gaussian_integral import log_gaussian_integral
 from .normal_inverse_wishart import NormalInverseWishart
@@ -22,8 +22,8 @@ _ANY = Structure.named("VVV")
 class NormalNatural(NamedTuple):
     """η = (Σ⁻¹μ, −½Σ⁻¹), the coefficients of T(x) = (x, xxᵀ)."""
 
-    linear: Float[Array, "K d"]
-    quadratic: Float[Array, "K d d"]
+    linear: Float[Any, "K d"]
+    quadratic: Float[Any, "K d d"]
 
 
 class NormalParameters(NamedTuple):
@@ -33,10 +33,10 @@ class NormalParameters(NamedTuple):
     there) and the identity elsewhere; ``collapsed`` says which components are held up by the variance floor.
     """
 
-    mean: Float[Array, "K d"]
-    covariance: Float[Array, "K d d"]
-    orientation: Float[Array, "d d"]
-    collapsed: Bool[Array, " K"]
+    mean: Float[Any, "K d"]
+    covariance: Float[Any, "K d d"]
+    orientation: Float[Any, "d d"]
+    collapsed: Bool[Any, " K"]
 
     def components(self, index: slice) -> "NormalParameters":
         """Those of some components."""
@@ -46,7 +46,8 @@ class NormalParameters(NamedTuple):
 class Frame(eqx.Module):
     """The affine coordinates u = (x − location) / scale in which second moments are taken.
 
-    Raw second moments lose digits when a column's mean is large beside its spread; centred and scaled ones do not.
+    Raw second moments lose digits when a column's mean is large beside its spread, or when columns differ much in their
+    units; centred and scaled ones do not.
     """
 
     location: Fixed
@@ -79,8 +80,6 @@ class Normal(Family):
         Where its parameters live.
     structure : Structure
         What the Σ_k share.
-    floor : Fixed
-        Smallest variance along any direction, in the frame.
     prior : NormalInverseWishart, optional
         Conjugate prior of each component, in the frame.
     """
@@ -89,11 +88,10 @@ class Normal(Family):
 
     frame: Frame
     structure: Structure = eqx.field(static=True)
-    floor: Fixed
     prior: NormalInverseWishart | None = None
 
     def for_bound(self) -> "Normal":
-        return Normal(self.frame, _ANY, self.floor)
+        return Normal(self.frame, _ANY)
 
     def natural(self, parameters: NormalParameters) -> NormalNatural:
         precision = _inverse(parameters.covariance)
@@ -127,13 +125,28 @@ class Normal(Family):
         if self.prior is not None:
             mean, scatter, n = self.prior.maximise(n, mean, scatter)
         n, scatter = jnp.where(alive, n, 0.0), jnp.where(alive[:, None, None], scatter, 0.0)
-        covariance, orientation, at_floor = self.structure.maximise(n, scatter, previous.orientation, self.floor.value)
+        covariance, orientation, at_floor = self._structured(n, scatter, previous.orientation)
         return NormalParameters(
             jnp.where(alive[:, None], mean, previous.mean),
             jnp.where(alive[:, None, None], covariance, previous.covariance),
             orientation,
             at_floor | ~alive,
         )
+
+    def _structured(self, n: Array, scatter: Array, orientation: Array) -> tuple[Array, Array, Array]:
+        """The structure's covariances, in the frame."""
+        if self.structure.scale_invariant:
+            return self.structure.maximise(n, scatter, orientation)
+        # volumes, shapes and orientations of this structure mean something in the data's units only (up to one factor)
+        metric = self.frame.scale.value / jnp.sqrt(jnp.mean(self.frame.scale.value**2))
+        both = metric[:, None] * metric
+        covariance, orientation, at_floor = self.structure.maximise(
+            n, scatter * both, orientation, FLOOR * jnp.min(metric) ** 2
+        )
+        values, vectors = jnp.linalg.eigh(covariance / both)
+        lifted = (vectors * jnp.maximum(values, FLOOR)[:, None, :]) @ vectors.swapaxes(1, 2)
+        below = values[:, 0] <= FLOOR
+        return jnp.where(below[:, None, None], lifted, covariance / both), orientation, at_floor | below
 
     def log_prior(self, parameters: NormalParameters) -> Float[Array, " K"]:
         if self.prior is None:

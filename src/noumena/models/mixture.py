@@ -1,6 +1,6 @@
 """Mixtures of any family: p(x, z = k | θ) = π_k p(x | k)."""
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ _NEVER = -1e30
 class MixtureNatural(NamedTuple):
     """``constant`` is log π_k − A(η_k), whose statistic is the count of component k; ``family`` is η."""
 
-    constant: Float[Array, " K"]
+    constant: Float[Any, " K"]
     family: Natural
 
 
@@ -37,9 +37,9 @@ class Mixture(Model):
     """
 
     family: Family
-    weights: Float[Array, " K"]
+    weights: Float[Any, " K"]
     parameters: Parameters
-    active: Bool[Array, " K"]
+    active: Bool[Any, " K"]
 
     def for_bound(self) -> "Mixture":
         return Mixture(self.family.for_bound(), self.weights, self.parameters, self.active)

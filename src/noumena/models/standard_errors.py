@@ -18,7 +18,6 @@ from ..families.covariance import Structure
 from ..families.normal import LOG_2PI, NormalNatural
 from .mixture import Mixture, MixtureNatural
 
-
 #: Directions of curvature taken at once.
 DIRECTIONS = 8
 
@@ -49,8 +48,8 @@ class StandardErrors:
 class Coordinates(eqx.Module):
     """Free coordinates θ of a Gaussian mixture around its estimate, where all of them are 0.
 
-    The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says. Everything is expanded to second order in θ
-    (the exponentials of symmetric or skew generators, inverses and log determinants), which is exact for the first and
+    The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says. Everything is expanded to second order in
+    θ (the exponentials of symmetric or skew generators, inverses and log determinants), which is exact for the first and
     second derivatives at 0 that are asked of it and needs no factorisation inside a compiled program.
 
     Attributes
@@ -233,7 +232,7 @@ def observed_standard_errors(
     values = np.linalg.eigvalsh(information)
     if not values[0] > 1e-10 * values[-1]:
         raise InformationError(
-            f"the observed information is not positive definite (eigenvalues from {values[0]:.2g} to {values[-1]:.2g}): "
+            f"the observed information is not positive definite (eigenvalues {values[0]:.2g} to {values[-1]:.2g}): "
             "the fit is not at an inner maximum, or some parameters are not determined by these rows; "
             'lower tol, use fewer components, or method="bootstrap"'
         )

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-Method: TypeAlias = Literal["kmeans", "hierarchical", "random"]
+Method: TypeAlias = Literal["kmeans", "hierarchical", "random", "seeds"]
 
 _LLOYD_STEPS = 20
 #: Agglomeration needs all pairwise distances.
@@ -24,9 +24,9 @@ def responsibilities(
 
     Parameters
     ----------
-    method : {"kmeans", "hierarchical", "random"}
+    method : {"kmeans", "hierarchical", "random", "seeds"}
         k-means (seeded by k-means++), Ward's agglomeration of sphered rows (the classification likelihood of equal
-        spherical components), or rows that are each shared out at random.
+        spherical components), rows that are each shared out at random, or the nearest of K rows chosen at random.
     u : array, shape (n, d)
         Standardised rows, NaN where a cell is missing.
     weight : array, shape (n,)
@@ -41,6 +41,8 @@ def responsibilities(
     """
     if method == "random":
         shares = rng.dirichlet(np.ones(n_components), size=len(u))
+    elif method == "seeds":
+        shares = np.eye(n_components)[_nearest_seeds(u, weight, n_components, rng)]
     else:
         guess = _hierarchical(u, n_components, rng) if method == "hierarchical" else None
         shares = np.eye(n_components)[_kmeans(u, weight, label, n_components, rng, guess)]
@@ -122,6 +124,14 @@ def _seed(distances, filled, weight, centres, chosen, k, rng):  # type: ignore[n
         centres[component] = filled[draws[0]]
         chosen.append(component)
     return centres
+
+
+def _nearest_seeds(u: np.ndarray, weight: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """The nearest of k random rows: starts that are unlike each other."""
+    filled = np.where(np.isnan(u), 0.0, u)
+    chosen = rng.choice(len(u), size=k, replace=False, p=weight / weight.sum())
+    distance = (filled**2).sum(axis=1)[:, None] - 2 * filled @ filled[chosen].T + (filled[chosen] ** 2).sum(axis=1)
+    return _fill_empty(distance.argmin(axis=1), distance, k, np.zeros(len(u), dtype=bool))
 
 
 def _fill_empty(assigned: np.ndarray, distance: np.ndarray, k: int, known: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def embedded(figure: Figure, words: str) -> Markup:
     # Names of groups repeat from figure to figure, and nothing refers to them. Other names are digests of what they
     # name, so that equal names mean equal things.
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     style = f"min-width:{_SMALLEST * width:.0f}px;max-width:{_LARGEST * width:.0f}pt"
     head = f'<svg role="img" aria-label="{escape(words)}" viewBox="0 0 {width:.6g} {height:.6g}" style="{style}"'
     svg = re.sub(r"<svg\b[^>]*>", f'{head} xmlns:xlink="http://www.w3.org/1999/xlink">', svg, count=1)
@@ -42,5 +42,5 @@ def embedded(figure: Figure, words: str) -> Markup:
 def _svg(figure: Figure, fonts: str) -> str:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": fonts, "svg.hashsalt": "noumena", "savefig.bbox": "standard"}):
-        figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", dpi=200, transparent=True, metadata={"Date": None})
     return buffer.getvalue().decode()

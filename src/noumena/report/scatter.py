@@ -96,8 +96,8 @@ def projection_plot(density: Any, projection: Projection, drawn: Drawn, names: l
     """The rows and components in two directions, and how the columns make these up."""
     named = np.argsort(-np.abs(projection.loadings).max(axis=1))[:_MOST_LOADINGS]
     below = 0.7 + 0.24 * len(named)
-    figure = new_figure(5.8, 5.3 + below)
-    top, bottom = cast(Any, figure).subfigures(2, 1, height_ratios=[5.3, below])
+    figure = new_figure(5.6, 5.1 + below)
+    top, bottom = cast(Any, figure).subfigures(2, 1, height_ratios=[5.1, below])
     axes = top.subplots()
     points, v = projection(drawn.filled), projection.directions
     holes = np.asarray(np.isnan(drawn.cells).any(axis=1))
@@ -159,20 +159,12 @@ def _points(axes: Axes, points: np.ndarray, holes: np.ndarray, drawn: Drawn, *, 
 def _ellipses(axes: Axes, density: Any) -> None:
     """The 95% ellipse of each component of a bivariate mixture, numbered at its mean."""
     halo = [withStroke(linewidth=2.6, foreground="white")]
+    edge = [withStroke(linewidth=2.4, foreground="#ffffffb0")]
     for k, (mean, sigma) in enumerate(zip(density.means, density.covariances, strict=True)):
         x, y = _ellipse(mean, sigma)
-        axes.plot(
-            x,
-            y,
-            color=colour(k),
-            linewidth=1.4,
-            zorder=4,
-            path_effects=[withStroke(linewidth=2.4, foreground="#ffffffb0")],
-        )
-        axes.text(
-            *mean, str(k), color=INK, fontsize=SMALL, fontweight="bold", ha="center", va="center", zorder=5,
-            path_effects=halo, clip_on=True,
-        ).set_in_layout(False)  # fmt: skip
+        axes.plot(x, y, color=colour(k), linewidth=1.4, zorder=4, path_effects=edge)
+        name = axes.text(mean[0], mean[1], str(k), ha="center", va="center", zorder=5, path_effects=halo, clip_on=True)
+        name.set(color=INK, fontsize=SMALL, fontweight="bold", in_layout=False)
 
 
 def _ellipse(mean: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -227,7 +219,9 @@ def _key_of_components(weights: np.ndarray, *, lines: bool = False) -> tuple[lis
     handles: list[Any] = []
     labels: list[str] = []
     for k, weight in enumerate(weights[:_MOST_NAMED]):
-        look: dict[str, Any] = {"linewidth": 2.0} if lines else {"marker": marker(k), "linestyle": "none", "markersize": 5.5}
+        look: dict[str, Any] = (
+            {"linewidth": 2.0} if lines else {"marker": marker(k), "linestyle": "none", "markersize": 5.5}
+        )
         handles.append(Line2D([], [], color=colour(k), **look))
         labels.append(f"component {k} ({percent(float(weight))})")
     if len(weights) > _MOST_NAMED:
