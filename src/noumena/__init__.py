@@ -16,6 +16,8 @@ _HOME = {
     "select": "noumena.estimators.selection",
     "Selection": "noumena.estimators.selection",
     "StandardErrors": "noumena.models.standard_errors",
+    # data to try things on
+    "penguins_path": "noumena.datasets",
     # pictures and pages
     "plot": "noumena.report.plots",
     "plot_missing": "noumena.report.plots",
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from .core.model import Model as Model
     from .core.result import Status as Status
     from .core.result import Trace as Trace
+    from .datasets import penguins_path as penguins_path
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select

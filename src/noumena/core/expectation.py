@@ -1,6 +1,8 @@
 """The E-step of every model: the bound and its gradient, summed over blocks; and the M-step beside it."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +14,20 @@ from .block import Block
 from .lanes import models_over_lanes, over_lanes
 from .model import Model, Natural
 
+# Natural parameters are found by a program of their own: they take factorisations (LAPACK calls), and a program that scans
+# over the rows is safer without any (CONTRIBUTING says why).
+
 
 @jax.jit
-def _add_block(models: Model, block: Block, total: tuple[Array, Natural]) -> tuple[Array, Natural]:
+def _naturals(models: Model) -> tuple[Natural, tuple[Array, Natural]]:
+    """η of each lane, and zeros in the shapes of F and S."""
+    naturals = over_lanes(lambda model: model.natural(), models)
+    leaf = jax.tree.leaves(naturals)[0]
+    return naturals, (jnp.zeros(leaf.shape[0], leaf.dtype), jax.tree.map(jnp.zeros_like, naturals))
+
+
+@jax.jit
+def _add_block(models: Model, naturals: Natural, block: Block, total: tuple[Array, Natural]) -> tuple[Array, Natural]:
     """Add F and S of one block to the running total, one piece after the other.
 
     The lanes share no parameters, so the gradient of the sum of their bounds is the stack of their gradients, and
@@ -26,8 +39,6 @@ def _add_block(models: Model, block: Block, total: tuple[Array, Natural]) -> tup
         lanes = bounds @ piece.weight  # (lanes, rows) · (rows,)
         return jnp.sum(lanes), lanes
 
-    naturals = over_lanes(lambda model: model.natural(), models)
-
     def step(total: tuple[Array, Natural], piece: Block) -> tuple[tuple[Array, Natural], None]:
         (_, lanes), stats = jax.value_and_grad(objective, has_aux=True)(naturals, piece)
         return jax.tree.map(jnp.add, total, (lanes, stats)), None
@@ -35,11 +46,28 @@ def _add_block(models: Model, block: Block, total: tuple[Array, Natural]) -> tup
     return lax.scan(step, total, block)[0]
 
 
-@jax.jit
-def _zero(models: Model) -> tuple[Array, Natural]:
-    naturals = over_lanes(lambda model: model.natural(), models)
-    leaf = jax.tree.leaves(naturals)[0]
-    return jnp.zeros(leaf.shape[0], leaf.dtype), jax.tree.map(jnp.zeros_like, naturals)
+def compile_ahead(models: Model, samples: Sequence[Block]) -> None:
+    """Compile the E-step for blocks of several shapes side by side, where a fit would do so one after the other.
+
+    Parameters
+    ----------
+    models : Model
+        The stack that will be fitted.
+    samples : sequence of Block
+        One of each shape. The E-step is run on them and what it gives thrown away.
+    """
+    if len(samples) < 2:
+        return
+    models = models.for_bound()
+    naturals, total = _naturals(models)
+    double = jnp.asarray(0.0).dtype == jnp.float64  # contexts of JAX belong to a thread
+
+    def run(block: Block) -> None:
+        with jax.enable_x64(double):
+            jax.block_until_ready(_add_block(models, naturals, block, total))
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        list(pool.map(run, samples))
 
 
 def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " lanes"], Natural]:
@@ -60,18 +88,22 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
         The structure and shapes of the stacked natural parameters.
     """
     models = models.for_bound()
-    total = _zero(models)
+    naturals, total = _naturals(models)
     for block in blocks:
-        total = _add_block(models, block, total)
+        total = _add_block(models, naturals, block, total)
     return total
 
 
 @jax.jit
-def _add_curvature(model: Model, directions: Natural, block: Block, total: Natural) -> Natural:
+def natural_of(model: Model) -> Natural:
+    """η of one model, compiled."""
+    return model.natural()
+
+
+@jax.jit
+def _add_curvature(model: Model, natural: Natural, directions: Natural, block: Block, total: Natural) -> Natural:
     def stats(natural: Natural, piece: Block) -> Natural:
         return jax.grad(lambda natural: jnp.sum(piece.weight * model.bound(natural, piece)))(natural)
-
-    natural = model.natural()
 
     def step(total: Natural, piece: Block) -> tuple[Natural, None]:
         def along(direction: Natural) -> Natural:
@@ -99,9 +131,10 @@ def curvature(model: Model, directions: Natural, blocks: Iterable[Block]) -> Nat
         The shape of ``directions``.
     """
     model = model.for_bound()
+    natural = natural_of(model)
     total = jax.tree.map(np.zeros_like, directions)
     for block in blocks:
-        total = _add_curvature(model, directions, block, total)
+        total = _add_curvature(model, natural, directions, block, total)
     return total
 
 

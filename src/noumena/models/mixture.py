@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
+from ..core.expectation import natural_of
 from ..core.model import Model, Natural
 from ..families.family import Family, Parameters
 
@@ -81,13 +82,12 @@ class Mixture(Model):
 
 def evaluate(model: Mixture, block: Block) -> tuple[Float[Array, "pieces rows"], Float[Array, "pieces rows K"]]:
     """log p(x_observed) and p(z = k | x_observed) of each row of a block."""
-    return _evaluate(model.for_bound(), block)
+    model = model.for_bound()
+    return _evaluate(model, natural_of(model), block)
 
 
 @jax.jit
-def _evaluate(model: Mixture, block: Block) -> tuple[Array, Array]:
-    natural = model.natural()
-
+def _evaluate(model: Mixture, natural: MixtureNatural, block: Block) -> tuple[Array, Array]:
     def piece(piece: Block) -> tuple[Array, Array]:
         joint = model.log_joint(natural, piece)
         bound = jax.nn.logsumexp(joint, axis=1)

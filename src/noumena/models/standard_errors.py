@@ -48,8 +48,8 @@ class StandardErrors:
 class Coordinates(eqx.Module):
     """Free coordinates θ of a Gaussian mixture around its estimate, where all of them are 0.
 
-    The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says. Everything is expanded to second order in
-    θ (the exponentials of symmetric or skew generators, inverses and log determinants), which is exact for the first and
+    The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says. Everything is expanded to second order
+    (the exponentials of symmetric or skew generators, inverses and log determinants), which is exact for the first and
     second derivatives at 0 that are asked of it and needs no factorisation inside a compiled program.
 
     Attributes
