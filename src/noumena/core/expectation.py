@@ -1,8 +1,6 @@
 """The E-step of every model: the bound and its gradient, summed over blocks; and the M-step beside it."""
 
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +12,8 @@ from .block import Block
 from .lanes import models_over_lanes, over_lanes
 from .model import Model, Natural
 
-# Natural parameters are found by a program of their own: they take factorisations (LAPACK calls), and a program that scans
-# over the rows is safer without any (CONTRIBUTING says why).
+# Natural parameters are found by a program of their own: they take factorisations (LAPACK calls), and a program that
+# scans over the rows is safer without any (CONTRIBUTING says why).
 
 
 @jax.jit
@@ -44,30 +42,6 @@ def _add_block(models: Model, naturals: Natural, block: Block, total: tuple[Arra
         return jax.tree.map(jnp.add, total, (lanes, stats)), None
 
     return lax.scan(step, total, block)[0]
-
-
-def compile_ahead(models: Model, samples: Sequence[Block]) -> None:
-    """Compile the E-step for blocks of several shapes side by side, where a fit would do so one after the other.
-
-    Parameters
-    ----------
-    models : Model
-        The stack that will be fitted.
-    samples : sequence of Block
-        One of each shape. The E-step is run on them and what it gives thrown away.
-    """
-    if len(samples) < 2:
-        return
-    models = models.for_bound()
-    naturals, total = _naturals(models)
-    double = jnp.asarray(0.0).dtype == jnp.float64  # contexts of JAX belong to a thread
-
-    def run(block: Block) -> None:
-        with jax.enable_x64(double):
-            jax.block_until_ready(_add_block(models, naturals, block, total))
-
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        list(pool.map(run, samples))
 
 
 def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " lanes"], Natural]:

@@ -14,7 +14,7 @@ RESIDENT_BYTES = 48_000_000
 #: Groups of rows smaller than this are not worth a program of their own.
 _LEAST_GROUP = 512
 #: Sizes that the number of missing cells is rounded up to.
-_SIZES = (0, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_SIZES = (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 #: Rows are given a pattern each where a piece has more patterns than this share of its rows.
 _MOST_SHARED = 0.15
 
@@ -61,16 +61,9 @@ class Source:
         if not self._keep:
             yield from (block for block, _ in self.indexed())
             return
-        yield from self._resident()
-
-    def samples(self) -> list[Block]:
-        """One block of each shape, where the table is kept as device arrays; none where it is read anew each time."""
-        return self._resident() if self._keep else []
-
-    def _resident(self) -> list[Block]:
         if self._kept is None:
             self._kept = [block for block, _ in self.indexed()]
-        return self._kept
+        yield from self._kept
 
     def indexed(self) -> Iterator[tuple[Block, np.ndarray]]:
         """Blocks with the row numbers of their rows, shape (pieces, rows); −1 for rows that only fill up."""

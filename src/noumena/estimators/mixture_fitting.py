@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core.expectation import compile_ahead, maximisation
+from ..core.expectation import maximisation
 from ..core.fit import Progress
 from ..core.lanes import stack
 from ..core.restarts import fit_best
@@ -110,7 +110,6 @@ def fit_mixtures(
         label=problem.label,
         split_missing=not family.holes_are_free,
     )
-    compile_ahead(models, source.samples())
     given = any(p is not None for p in (settings.weights_init, settings.means_init, settings.covariances_init))
     return fit_best(
         models,
