@@ -64,7 +64,9 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     models = models.for_bound()
     naturals, total = _naturals(models)
     for block in blocks:
-        total = _add_block(models, naturals, block, total)
+        before, total = total, _add_block(models, naturals, block, total)
+        # JAX would take in every block of a stream before it has computed the first: memory stays at two of them
+        jax.block_until_ready(before)
     return total
 
 

@@ -13,10 +13,12 @@ from .table import Table
 RESIDENT_BYTES = 48_000_000
 #: Groups of rows smaller than this are not worth a program of their own.
 _LEAST_GROUP = 512
+#: Nor are complete rows, where they are a smaller share than this.
+_LEAST_SHARE_COMPLETE = 0.05
 #: Sizes that the number of missing cells is rounded up to.
 _SIZES = (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 #: Rows are given a pattern each where a piece has more patterns than this share of its rows.
-_MOST_SHARED = 0.15
+_MOST_SHARED = 0.5
 
 
 class Source:
@@ -91,7 +93,9 @@ def _group_sizes(missing_per_row: np.ndarray, split: bool) -> list[int]:
         rows = int(missing_per_row[low : end + 1].sum())
         low = end + 1
         waiting += rows
-        if waiting >= _LEAST_GROUP or (end == 0 and rows):
+        # complete rows are cheapest: they stay by themselves unless they are few
+        enough = waiting >= _LEAST_SHARE_COMPLETE * missing_per_row.sum() if end == 0 else waiting >= _LEAST_GROUP
+        if enough and waiting:
             sizes.append(end)
             waiting = 0
     return [*sizes, most]

@@ -12,7 +12,7 @@ from ..core.block import Block
 from ..core.model import Fixed
 from .covariance import FLOOR, Structure
 from .family import Family
-from .gaussian_integral import log_gaussian_integral
+from .gaussian_integral import log_gaussian_integral, shared_out
 from .normal_inverse_wishart import NormalInverseWishart
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -183,7 +183,7 @@ class Normal(Family):
     def footprint(self, n_components: int, missing: int) -> int:
         d = self.frame.location.value.shape[0]
         complete = d * (d + 3) // 2 + 2 * n_components
-        return complete if missing == 0 else complete + n_components * (3 * (d + missing) + 3 * missing**2)
+        return complete if missing == 0 else complete + n_components * (2 * d + 3 * missing**2 // 2)
 
 
 def _inverse(matrices: Float[Array, "K d d"]) -> Float[Array, "K d d"]:
@@ -210,9 +210,10 @@ def _missing_part(natural: NormalNatural, u: Array, hole: Array, pattern: Array,
     table = jnp.zeros((wide, wide, k), u.dtype).at[:d, :d].set(jnp.moveaxis(precision, 0, -1))
     table = table.at[filler, filler].set(1.0).reshape(-1, k)
     a = table[columns[:, :, None] * wide + columns[:, None, :]]  # J_mm, shape (patterns, m, m, K)
-    pull = natural.linear.T - (u @ precision.transpose(1, 2, 0).reshape(d, d * k)).reshape(rows, d, k)
-    pull = jnp.concatenate([pull, jnp.zeros((rows, most, k), u.dtype)], axis=1)  # h − J u, of every cell
-    each = columns if columns.shape[0] == rows else columns[pattern]
-    index = jnp.arange(rows)[:, None] * wide + each
-    b = pull.reshape(-1, k)[index]  # shape (rows, m, K)
+    # h − J u of every cell, of which the missing ones are picked
+    affine = jnp.concatenate([natural.linear.T[None], -precision.transpose(1, 2, 0)], axis=0).reshape(d + 1, d * k)
+    pull = jnp.concatenate([jnp.ones((rows, 1), u.dtype), u], axis=1) @ affine
+    each = shared_out(columns, pattern)
+    picked = pull.reshape(-1, k)[jnp.arange(rows)[:, None] * d + jnp.minimum(each, d - 1)]
+    b = jnp.where((each < d)[:, :, None], picked, 0.0)  # shape (rows, m, K)
     return log_gaussian_integral(b, a, pattern) + 0.5 * LOG_2PI * jnp.sum(hole, axis=1)[:, None]
