@@ -8,6 +8,8 @@ import noumena as nm
 
 measured = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
 penguins = pyarrow.csv.read_csv(nm.penguins_path()).select(measured)
-best = nm.select(nm.GaussianMixture(random_state=0), penguins, n_components=range(1, 6), covariance=["EEE", "VEE", "VVV"])
+best = nm.select(
+    nm.GaussianMixture(random_state=0), penguins, n_components=range(1, 6), covariance=["EEE", "VEE", "VVV"]
+)
 nm.plot(best.estimator_, penguins).savefig(Path(__file__).with_name("penguins.png"), dpi=110)
 print(best.estimator_.covariance, best.estimator_.n_components, best.estimator_.status_.value)

@@ -50,7 +50,7 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     Parameters
     ----------
     models : Model
-        A stack of them, see `noumena.core.lanes.stack`.
+        A stack of them, see `noumena.core.lanes.stack`; stacks from ``for_bound`` share compiled programs.
     blocks : iterable of Block
         Consumed once; may be longer than memory.
 
@@ -61,7 +61,6 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     S : tree of arrays
         The structure and shapes of the stacked natural parameters.
     """
-    models = models.for_bound()
     naturals, total = _naturals(models)
     for block in blocks:
         before, total = total, _add_block(models, naturals, block, total)
@@ -125,7 +124,17 @@ def edge(models: Model) -> tuple[Float[Array, " lanes"], Bool[Array, " lanes"]]:
 
 
 @jax.jit
-def maximisation(models: Model, stats: Natural) -> tuple[Model, tuple[Array, Array]]:
-    """The M-step of each lane of a stack: ``update`` mapped over the lanes, and the `edge` of its outcome."""
+def maximisation(models: Model, stats: Natural) -> tuple[Model, Model, tuple[Array, Array]]:
+    """The M-step of each lane of a stack.
+
+    Returns
+    -------
+    updated : Model
+        ``update`` mapped over the lanes.
+    seen : Model
+        What of it the next E-step sees (``for_bound``).
+    edge : tuple of arrays
+        The `edge` of the outcome.
+    """
     updated = models_over_lanes(lambda model, s: model.update(s), models, stats)
-    return updated, over_lanes(_edge, updated)
+    return updated, updated.for_bound(), over_lanes(_edge, updated)

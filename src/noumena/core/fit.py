@@ -103,7 +103,7 @@ def fit(
     schedule = schedule or Full()
     extrapolate = accelerator(accelerate)
     current, (prior, degenerate) = models, _edge(models)
-    bound, stats = _gather(schedule, current, blocks)
+    bound, stats = _gather(schedule, current.for_bound(), blocks)
     objective = bound + prior
     lanes = [_Lane() for _ in objective]
     for state, value in zip(lanes, objective, strict=True):
@@ -121,8 +121,8 @@ def fit(
             proposal = extrapolate.propose(given, flat)
             proposal = np.where(plain[:, None] | ~np.isfinite(proposal), flat, proposal)
             extrapolated = np.any(proposal != flat, axis=1)
-            candidate, at_edge = maximisation(current, restore(proposal))
-            new_bound, new_stats = _gather(schedule, candidate, blocks)
+            candidate, seen, at_edge = maximisation(current, restore(proposal))
+            new_bound, new_stats = _gather(schedule, seen, blocks)
             new_prior, new_degenerate = (np.asarray(part) for part in at_edge)
             new_objective = new_bound + new_prior
             gain = new_objective - objective

@@ -100,7 +100,7 @@ def fit_mixtures(
             stats.append(_start(family, settings, sample, problem, size, most, attempt, rng))
             groups.append(size)
     start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
-    models, _ = maximisation(stack(lanes), start)
+    models = maximisation(stack(lanes), start)[0]
     models = _overridden(models, settings, family)
     source = Source(
         problem.table,

@@ -266,7 +266,7 @@ def _cross_validated(
         models = stack([fits[size].model for size in sizes])
         first = fits[sizes[0]].model
         assert isinstance(first, Mixture)
-        bound, _ = expectation(models, _source(problem, first, len(sizes), test))
+        bound, _ = expectation(models.for_bound(), _source(problem, first, len(sizes), test))
         for i, size in enumerate(sizes):
             total[size] += float(bound[i]) if fits[size].status not in _NOT_COMPARED else -np.inf
     return {size: value / float(weight.sum()) for size, value in total.items()}

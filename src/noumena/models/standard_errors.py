@@ -215,7 +215,7 @@ def observed_standard_errors(
     InformationError
         Where the information has no inverse.
     """
-    _, stats = expectation(stack([model]), blocks)
+    _, stats = expectation(stack([model]).for_bound(), blocks)
     stats = jax.tree.map(lambda part: part[0], stats)
     natural, second, parts = _derivatives(coordinates, stats)
     p = coordinates.size
