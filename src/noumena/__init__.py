@@ -45,24 +45,42 @@ _HOME = {
         ),
         "noumena.core.errors",
     ),
+    "InformationError": "noumena.models.standard_errors",
     "OutputError": "noumena.estimators.storage",
+    "ReportError": "noumena.report.html",
+    "TableFileError": "noumena.data.table",
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from .core.block import Block as Block
+    from .core.errors import ColumnMismatchError as ColumnMismatchError
+    from .core.errors import ColumnTypeError as ColumnTypeError
+    from .core.errors import ConvergenceWarning as ConvergenceWarning
+    from .core.errors import DataError as DataError
+    from .core.errors import DegenerateWarning as DegenerateWarning
+    from .core.errors import ModelFileError as ModelFileError
+    from .core.errors import NoumenaError as NoumenaError
+    from .core.errors import NoumenaWarning as NoumenaWarning
     from .core.model import Model as Model
     from .core.result import Status as Status
     from .core.result import Trace as Trace
+    from .data.table import TableFileError as TableFileError
     from .datasets import penguins_path as penguins_path
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select
+    from .estimators.storage import OutputError as OutputError
     from .estimators.storage import load as load
     from .families.normal_inverse_wishart import NormalInverseWishart as NormalInverseWishart
+    from .models.standard_errors import InformationError as InformationError
+    from .models.standard_errors import StandardErrors as StandardErrors
+    from .report.html import ReportError as ReportError
     from .report.html import write_report as write_report
     from .report.plots import plot as plot
+    from .report.plots import plot_missing as plot_missing
+    from .report.plots import plot_trace as plot_trace
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,19 @@ def test_every_structure_has_finite_errors_with_its_own_number_of_parameters(str
     assert (off_diagonal > 0).all() == (structure[2] != "I")
 
 
+@pytest.mark.parametrize("structure", ["EVE", "VII", "VEV"])
+def test_errors_follow_the_units_where_the_structure_does(structure):
+    """A common factor of all units scales the errors, whatever the structure is invariant under."""
+    x = clusters(n=300, k=2, seed=11, spread=3.0)
+    one, other = (
+        nm.GaussianMixture(2, covariance=structure, random_state=0, tol=1e-10, max_iter=5000).fit(x * factor)
+        for factor in (1.0, 1000.0)
+    )
+    ours, theirs = one.standard_errors(x), other.standard_errors(x * 1000.0)
+    np.testing.assert_allclose(theirs.means, 1000 * ours.means, rtol=1e-4)
+    np.testing.assert_allclose(theirs.covariances, 1e6 * ours.covariances, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_information():
     """2,000 rows of the model itself: 200 refits give a standard deviation within 4 · 1/√(2·199) = 20% of the truth."""

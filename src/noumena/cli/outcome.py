@@ -27,7 +27,7 @@ _OPTIONS = {
     "sample_weight": "the weight (--weights)",
     'give the estimator prior="default"': "add --prior default",
     'prior="default"': "--prior default",
-    "pass columns=[...]": "name others with --columns",
+    "encode it as numbers": "name others with --columns",
     "columns=": "--columns",
 }
 _WORD = re.compile(

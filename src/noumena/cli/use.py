@@ -122,8 +122,8 @@ def score(
     noumena score penguins.noumena new.csv
     noumena score penguins.noumena new.csv --rows --out scores.csv
 
-    The log likelihood and BIC of its observed cells are printed, exact, in nats. Rows with a low one are
-    model was fitted on.
+    The log likelihood and BIC of its observed cells are printed, exact, in nats. Rows with a low log
+    likelihood are unlike those that the model was fitted on (--rows).
     """
     import pyarrow as pa
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Wanted = Sequence[str | int] | None  # the columns a caller asks for; None: all of them
 
 REAL = "biuf"  # the NumPy dtype kinds which are numbers as they stand
-CURE = "drop it, encode it, or pass columns=[...]"
+CURE = "drop it, or encode it as numbers"
 
 
 class NotNumbersError(Exception):

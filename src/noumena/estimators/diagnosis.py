@@ -32,7 +32,8 @@ def degenerate_message(
             told.append(f"component {k} lost all its rows")
             continue
         values, vectors = np.linalg.eigh(covariances[k] / np.outer(scale, scale))
-        along = [names[j] for j in np.argsort(-np.abs(vectors[:, 0])) if abs(vectors[j, 0]) > 0.3][:3]
+        flat = np.abs(vectors[:, values <= 10 * values[0]]).max(axis=1)  # how much each column is in a flat direction
+        along = [names[j] for j in np.argsort(-flat, kind="stable") if flat[j] > 0.3][:3]
         told.append(
             f"component {k} (weight {weights[k]:.3g}, {rows:.1f} rows) collapsed in {', '.join(along)}: "
             f"its variance there is held at {values[0]:.0e} of the columns' own"

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
-from ..core.errors import ColumnMismatchError, ConvergenceWarning, DegenerateWarning
+from ..core.errors import ColumnMismatchError, ConvergenceWarning, DataError, DegenerateWarning
 from ..core.fit import Progress
 from ..core.result import Fit, Status, Trace
 from ..data.output import table_like
@@ -49,7 +49,7 @@ class GaussianMixture(MixtureEstimator):
         EEV VEV EVV VVV: volume, shape and orientation each Equal, Variable or the Identity; E or V for one column), or
         scikit-learn's names ``"full"`` (VVV), ``"tied"`` (EEE), ``"diag"`` (VVI), ``"spherical"`` (VII).
     prior : NormalInverseWishart or "default", optional
-        Conjugate prior on each (μ_k, Σ_k): the fit is then maximum a posteriori, and no component can collapse.
+        Conjugate prior on each (μ_k, Σ_k): the fit is then maximum a posteriori, and no covariance can collapse.
         ``"default"`` is the weak prior of Fraley & Raftery (2007). None is maximum likelihood.
     n_init : int, default=1
         Number of starts: side by side, first as short runs, then the best quarter to convergence.
@@ -144,8 +144,8 @@ class GaussianMixture(MixtureEstimator):
         Parameters
         ----------
         X : table, shape (n_rows, d)
-            NumPy array, data frame (pandas, polars, Arrow, …), SciPy sparse matrix, or the path of a CSV or Parquet
-            file or folder. NaN, null and NA are missing cells.
+            NumPy array, data frame (pandas, polars, Arrow, …), or the path of a CSV or Parquet file or folder. NaN,
+            null and NA are missing cells.
         y : array of int, shape (n_rows,), optional
             Known components, −1 where unknown. A ``y`` without any −1 is not used, as pipelines hand one to every step.
         sample_weight : array, shape (n_rows,), optional
@@ -348,8 +348,13 @@ class GaussianMixture(MixtureEstimator):
         >>> gm.conditional({0: 1.5}).means.round(2)
         array([[1.5]])
         """
-        density = self._density()
-        return density.conditional(self._positions(list(given)), np.array(list(given.values()), dtype=float))
+        positions, values = self._positions(list(given)), np.array(list(given.values()), dtype=float)
+        if len(positions) == self.n_features_in_:
+            raise DataError("every column is given: there is nothing left to condition on them")
+        for column, value in given.items():
+            if not np.isfinite(value):
+                raise DataError(f"the value given for column {column!r} is {value}: leave a missing column out")
+        return self._density().conditional(positions, values)
 
     def _positions(self, columns: Any) -> np.ndarray:
         names = self._column_names()

@@ -94,10 +94,12 @@ def fit_mixtures(
     sample = _sample(problem, rng)
     n_init = 1 if _fully_given(settings) else settings.n_init
     lanes, stats, groups = [], [], []
+    seed = int(rng.integers(2**31))
     for size in sizes:
+        own = np.random.default_rng([seed, size])  # a size starts alike in a sweep and by itself
         for attempt in range(n_init):
             lanes.append(_blank(family, size, most))
-            stats.append(_start(family, settings, sample, problem, size, most, attempt, rng))
+            stats.append(_start(family, settings, sample, problem, size, most, attempt, own))
             groups.append(size)
     start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
     models = maximisation(stack(lanes), start)[0]
@@ -186,9 +188,8 @@ def _start(
 
 
 def _fully_given(settings: Settings) -> bool:
-    return (settings.means_init is not None and settings.covariances_init is not None) or not isinstance(
-        settings.init_params, str
-    )
+    """Whether every start would be the same one."""
+    return settings.means_init is not None or not isinstance(settings.init_params, str)
 
 
 def _overridden(models: Mixture, settings: Settings, family: Normal | DiagonalNormal) -> Mixture:

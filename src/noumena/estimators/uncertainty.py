@@ -29,10 +29,12 @@ def observed(model: Mixture, problem: Problem) -> StandardErrors:
         model = Mixture(plain, model.weights, full, model.active)
     else:
         covariance, orientation = parameters.covariance, parameters.orientation
-    coordinates = Coordinates.around(family.structure, model.weights, parameters.mean, covariance, orientation)  # type: ignore[attr-defined]
+    scale = np.asarray(family.frame.scale.value)  # type: ignore[attr-defined]
+    structure = family.structure  # type: ignore[attr-defined]
+    metric = np.ones(d) if structure.scale_invariant else scale / np.sqrt(np.mean(scale**2))
+    coordinates = Coordinates.around(structure, model.weights, parameters.mean, covariance, orientation, metric)
     size = rows_per_piece(model.family, DIRECTIONS * len(model.weights))  # type: ignore[arg-type]
     source = Source(problem.table, problem.summary, size, weight=problem.weight, label=problem.label)
-    scale = np.asarray(family.frame.scale.value)  # type: ignore[attr-defined]
     return observed_standard_errors(model, coordinates, source, scale)
 
 

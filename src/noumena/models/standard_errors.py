@@ -62,6 +62,9 @@ class Coordinates(eqx.Module):
     axes, values : array, shapes (K, d, d) and (K, d)
         Σ_k = axes_k diag(values_k) axes_kᵀ.
     log_determinant : array, shape (K,)
+    metric : array, shape (d,)
+        The structure holds for the covariances of metric · u, where u are the frame's coordinates: ``root``, ``axes`` and
+        ``values`` are of those.
     """
 
     structure: Structure = eqx.field(static=True)
@@ -73,6 +76,7 @@ class Coordinates(eqx.Module):
     axes: Float[Any, "K d d"]
     values: Float[Any, "K d"]
     log_determinant: Float[Any, " K"]
+    metric: Float[Any, " d"]
 
     @classmethod
     def around(
@@ -82,10 +86,12 @@ class Coordinates(eqx.Module):
         mean: np.ndarray,
         covariance: np.ndarray,
         orientation: np.ndarray,
+        metric: np.ndarray,
     ) -> "Coordinates":
         """Coordinates around an estimate; ``orientation`` holds the common eigenvectors, where there are such."""
+        structured = covariance * np.outer(metric, metric)
         if structure.orientation == "V":
-            axes = np.linalg.eigh(covariance)[1]
+            axes = np.linalg.eigh(structured)[1]
         else:
             axes = np.broadcast_to(orientation, covariance.shape)
         return cls(
@@ -94,10 +100,11 @@ class Coordinates(eqx.Module):
             mean,
             covariance,
             np.linalg.inv(covariance),
-            np.linalg.cholesky(covariance),
+            np.linalg.cholesky(structured),
             axes,
-            np.einsum("kji,kjl,kli->ki", axes, covariance, axes),
+            np.einsum("kji,kjl,kli->ki", axes, structured, axes),
             np.linalg.slogdet(covariance)[1],
+            metric,
         )
 
     @property
@@ -112,7 +119,8 @@ class Coordinates(eqx.Module):
         cut = np.cumsum([k - 1, k * d])
         logits = jnp.log(self.weights) + jnp.append(theta[: cut[0]], 0.0)
         mean = self.mean + theta[cut[0] : cut[1]].reshape(k, d)
-        return jax.nn.softmax(logits), mean, self._covariances(theta[cut[1] :])
+        covariance = self._covariances(theta[cut[1] :]) / (self.metric[:, None] * self.metric)
+        return jax.nn.softmax(logits), mean, covariance
 
     def natural(self, theta: Float[Array, " p"]) -> MixtureNatural:
         """The mixture's natural parameters at ``theta``."""
