@@ -17,8 +17,8 @@ class Block(eqx.Module):
         Observed values in the table's own units; a missing cell is NaN.
     weight : array, shape (pieces, rows)
         Non-negative weight of each row.
-    label : array of int, shape (pieces, rows)
-        Known value of the row's discrete latent variable, −1 where unknown.
+    label : array of int, shape (pieces, rows), or None
+        Known value of the row's discrete latent variable, −1 where unknown; None where none is known.
     pattern : array of int, shape (pieces, rows), or None
         Which of the piece's missing patterns the row has; None where no cell is missing, or where the model does not
         ask for patterns.
@@ -30,7 +30,7 @@ class Block(eqx.Module):
 
     x: Float[Array | np.ndarray, "*pieces rows d"]
     weight: Float[Array | np.ndarray, "*pieces rows"]
-    label: Int[Array | np.ndarray, "*pieces rows"]
+    label: Int[Array | np.ndarray, "*pieces rows"] | None = None
     pattern: Int[Array | np.ndarray, "*pieces rows"] | None = None
     columns: Int[Array | np.ndarray, "*pieces patterns m"] | None = None
 

@@ -50,7 +50,20 @@ def choose(accept: np.ndarray, ours: Model, theirs: Model) -> Model:
 
 def over_lanes(function: Callable[..., Any], models: Model, *others: Any) -> Any:
     """Map ``function(model, *other)`` over the lanes of a stack; ``others`` carry the same leading axis."""
+    if _count(models) == 1:  # a mapped axis of length 1 still costs transpositions
+        alone = function(_only(models), *(jax.tree.map(lambda leaf: leaf[0], other) for other in others))
+        return jax.tree.map(lambda leaf: leaf[None], alone)
     return eqx.filter_vmap(function, in_axes=(_axes(models), *(0 for _ in others)))(models, *others)
+
+
+def _only(models: Model) -> Model:
+    """The only model of a stack of one, inside a compiled program."""
+    return _per_lane(lambda leaf: leaf[0], models)
+
+
+def _count(models: Model) -> int:
+    leaves = jax.tree.leaves(jax.tree.map(lambda leaf: None if is_fixed(leaf) else leaf, models, is_leaf=is_fixed))
+    return next(leaf.shape[0] for leaf in leaves if _is_array(leaf))
 
 
 def models_over_lanes(function: Callable[..., Model], models: Model, *others: Any) -> Model:

@@ -69,7 +69,7 @@ class Source:
 
     def indexed(self) -> Iterator[tuple[Block, np.ndarray]]:
         """Blocks with the row numbers of their rows, shape (pieces, rows); −1 for rows that only fill up."""
-        pending = _Pending(self._sizes, self._rows_per_piece, None if self._keep else SLAB)
+        pending = _Pending(self._sizes, self._rows_per_piece, None if self._keep else SLAB, self._label is None)
         start = 0
         for slab in self._table.slabs(self._table.n_rows if self._keep else SLAB):
             stop = start + len(slab)
@@ -104,8 +104,10 @@ def _group_sizes(missing_per_row: np.ndarray, split: bool) -> list[int]:
 class _Pending:
     """Rows waiting, group by group, to fill a block."""
 
-    def __init__(self, sizes: list[int], rows_per_piece: Callable[[int], int], fixed_rows: int | None) -> None:
-        self._sizes, self._rows_per_piece = sizes, rows_per_piece
+    def __init__(
+        self, sizes: list[int], rows_per_piece: Callable[[int], int], fixed_rows: int | None, unlabelled: bool
+    ) -> None:
+        self._sizes, self._rows_per_piece, self._unlabelled = sizes, rows_per_piece, unlabelled
         self._fixed = fixed_rows  # streaming: every block of a group has the same shape
         self._waiting: dict[int, list[tuple[np.ndarray, ...]]] = {size: [] for size in sizes}
 
@@ -175,7 +177,7 @@ class _Pending:
         block = Block(
             jax.device_put(x.reshape(*shape, -1)),
             jax.device_put(weight.reshape(shape)),
-            jax.device_put(label.reshape(shape)),
+            None if self._unlabelled else jax.device_put(label.reshape(shape)),
             None if pattern is None else jax.device_put(pattern),
             None if columns is None else jax.device_put(columns),
         )

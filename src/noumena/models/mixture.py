@@ -54,6 +54,8 @@ class Mixture(Model):
     def log_joint(self, natural: MixtureNatural, block: Block) -> Float[Array, "rows K"]:
         """log p(x_observed, z = k) of each row; −1e30 where a known label excludes k."""
         value = self.family.marginal(natural.family, block) + natural.constant
+        if block.label is None:
+            return value
         label = jnp.asarray(block.label)[:, None]
         return jnp.where((label < 0) | (label == jnp.arange(value.shape[1])), value, _NEVER)
 

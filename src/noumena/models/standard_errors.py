@@ -63,7 +63,7 @@ class Coordinates(eqx.Module):
         Σ_k = axes_k diag(values_k) axes_kᵀ.
     log_determinant : array, shape (K,)
     metric : array, shape (d,)
-        The structure holds for the covariances of metric · u, where u are the frame's coordinates: ``root``, ``axes`` and
+        The structure holds for the covariances of metric · u, u being the frame's coordinates: ``root``, ``axes`` and
         ``values`` are of those.
     """
 
