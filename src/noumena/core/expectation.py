@@ -32,16 +32,21 @@ def _add_block(models: Model, naturals: Natural, block: Block, total: tuple[Arra
     what does not depend on a lane (the features of the rows) is computed once for all.
     """
 
-    def objective(naturals: Natural, piece: Block) -> tuple[Array, Array]:
-        bounds = over_lanes(lambda model, natural: model.bound(natural, piece), models, naturals)
+    def objective(prepared: Natural, piece: Block) -> tuple[Array, Array]:
+        bounds = over_lanes(lambda model, natural: model.bound(natural, piece), models, prepared)
         lanes = bounds @ piece.weight  # (lanes, rows) · (rows,)
         return jnp.sum(lanes), lanes
 
     def step(total: tuple[Array, Natural], piece: Block) -> tuple[tuple[Array, Natural], None]:
-        (_, lanes), stats = jax.value_and_grad(objective, has_aux=True)(naturals, piece)
-        return jax.tree.map(jnp.add, total, (lanes, stats)), None
+        (_, lanes), slope = jax.value_and_grad(objective, has_aux=True)(prepared, piece)
+        return jax.tree.map(jnp.add, total, (lanes, slope)), None
 
-    return lax.scan(step, total, block)[0]
+    prepared, pull_back = jax.vjp(
+        lambda naturals: over_lanes(lambda model, natural: model.prepare(natural), models, naturals), naturals
+    )
+    start = jnp.zeros_like(total[0]), jax.tree.map(jnp.zeros_like, prepared)
+    lanes, slope = lax.scan(step, start, block)[0]
+    return jax.tree.map(jnp.add, total, (lanes, pull_back(slope)[0]))
 
 
 def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " lanes"], Natural]:

@@ -52,6 +52,13 @@ class Model(eqx.Module):
         """The model without what only ``update`` reads: models alike in the rest share their compiled E-step."""
         return self
 
+    def prepare(self, natural: Natural) -> Natural:
+        """``natural`` in the form that `bound` computes with, found once for all rows; by default as it is.
+
+        What is rearranged here (packed, transposed) is neither computed nor differentiated anew for each piece of rows.
+        """
+        return natural
+
     @abc.abstractmethod
     def bound(self, natural: Natural, block: Block) -> Float[Array, " rows"]:
         """Evidence lower bound of each row in nats, constants kept.
@@ -59,7 +66,7 @@ class Model(eqx.Module):
         Parameters
         ----------
         natural : tree of arrays
-            η, as given by `natural`; differentiate through this argument only.
+            η, as given by `natural`, or what `prepare` makes of it; differentiate through this argument only.
         block : Block
             One piece: ``x`` of shape (rows, d). Rows of weight 0 must give finite values too.
 

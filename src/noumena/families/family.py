@@ -34,6 +34,10 @@ class Family(eqx.Module):
     def natural(self, parameters: Parameters) -> Natural:
         """η of each component."""
 
+    def prepare(self, natural: Natural) -> Natural:
+        """η as `marginal` computes with it, see `noumena.core.model.Model.prepare`."""
+        return natural
+
     @abc.abstractmethod
     def log_normaliser(self, natural: Natural) -> Float[Array, " K"]:
         """A(η) = log ∫ h(x) exp⟨η, T(x)⟩ dx, constants kept."""

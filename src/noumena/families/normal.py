@@ -23,10 +23,11 @@ _SLICED = 16
 
 
 class NormalNatural(NamedTuple):
-    """η = (Σ⁻¹μ, −½Σ⁻¹), the coefficients of T(x) = (x, xxᵀ)."""
+    """η = (Σ⁻¹μ, −½Σ⁻¹), the coefficients of T(x) = (x, xxᵀ); `Normal.prepare` fills in ``packed``."""
 
     linear: Float[Any, "K d"]
     quadratic: Float[Any, "K d d"]
+    packed: Float[Any, "K features"] | None = None
 
 
 class NormalParameters(NamedTuple):
@@ -103,6 +104,9 @@ class Normal(Family):
     def natural(self, parameters: NormalParameters) -> NormalNatural:
         precision = _inverse(parameters.covariance)
         return NormalNatural(jnp.einsum("kij,kj->ki", precision, parameters.mean), -0.5 * precision)
+
+    def prepare(self, natural: NormalNatural) -> NormalNatural:
+        return natural._replace(packed=_packed(natural))
 
     def log_normaliser(self, natural: NormalNatural) -> Float[Array, " K"]:
         # A = ½ hᵀJ⁻¹h − ½ log|J| + (d/2) log 2π with J = Σ⁻¹ = −2 quadratic, h = Σ⁻¹μ
@@ -197,18 +201,23 @@ def _inverse(matrices: Float[Array, "K d d"]) -> Float[Array, "K d d"]:
     return root.swapaxes(1, 2) @ root
 
 
+def _packed(natural: NormalNatural) -> Float[Array, "K features"]:
+    """Coefficients of the features u and u_i u_j, i ≤ j: uᵀQu = Σ_{i≤j} (Q_ij + Q_ji) u_i u_j, the diagonal once."""
+    i, j = np.triu_indices(natural.linear.shape[1])
+    both = jnp.where(i == j, 0.5, 1.0) * (natural.quadratic[:, i, j] + natural.quadratic[:, j, i])
+    return jnp.concatenate([natural.linear, both], axis=1)
+
+
 def _quadratic_form(natural: NormalNatural, u: Float[Array, "rows d"]) -> Float[Array, "rows K"]:
     """hᵀu + uᵀQu of each row and component: one matrix product with the quadratic features of the rows."""
     d = u.shape[1]
-    i, j = np.triu_indices(d)
     if d <= _SLICED:
         products = [u[:, a : a + 1] * u[:, a:] for a in range(d)]
     else:
+        i, j = np.triu_indices(d)
         products = [u[:, i] * u[:, j]]
-    features = jnp.concatenate([u, *products], axis=1)
-    # uᵀQu = Σ_{i≤j} (Q_ij + Q_ji) u_i u_j, the diagonal once
-    both = jnp.where(i == j, 0.5, 1.0) * (natural.quadratic[:, i, j] + natural.quadratic[:, j, i])
-    return features @ jnp.concatenate([natural.linear, both], axis=1).T
+    packed = _packed(natural) if natural.packed is None else natural.packed
+    return jnp.concatenate([u, *products], axis=1) @ packed.T
 
 
 def _missing_part(natural: NormalNatural, u: Array, hole: Array, pattern: Array, columns: Array) -> Array:

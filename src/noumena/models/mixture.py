@@ -51,6 +51,9 @@ class Mixture(Model):
         log_weight = jnp.where(self.active & (self.weights > 0), jnp.log(weight), _NEVER)
         return MixtureNatural(log_weight - self.family.log_normaliser(eta), eta)
 
+    def prepare(self, natural: MixtureNatural) -> MixtureNatural:
+        return MixtureNatural(natural.constant, self.family.prepare(natural.family))
+
     def log_joint(self, natural: MixtureNatural, block: Block) -> Float[Array, "rows K"]:
         """log p(x_observed, z = k) of each row; −1e30 where a known label excludes k."""
         value = self.family.marginal(natural.family, block) + natural.constant
@@ -90,6 +93,8 @@ def evaluate(model: Mixture, block: Block) -> tuple[Float[Array, "pieces rows"],
 
 @jax.jit
 def _evaluate(model: Mixture, natural: MixtureNatural, block: Block) -> tuple[Array, Array]:
+    natural = model.prepare(natural)
+
     def piece(piece: Block) -> tuple[Array, Array]:
         joint = model.log_joint(natural, piece)
         bound = jax.nn.logsumexp(joint, axis=1)
