@@ -1,6 +1,7 @@
 """The E-step of every model: the bound and its gradient, summed over blocks; and the M-step beside it."""
 
 from collections.abc import Iterable
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -11,22 +12,21 @@ from jaxtyping import Array, Bool, Float
 from .block import Block
 from .lanes import models_over_lanes, over_lanes
 from .model import Model, Natural
+from .threads import side_by_side
 
 # Natural parameters are found by a program of their own: they take factorisations (LAPACK calls), and a program that
 # scans over the rows is safer without any (CONTRIBUTING says why).
 
 
 @jax.jit
-def _naturals(models: Model) -> tuple[Natural, tuple[Array, Natural]]:
-    """η of each lane, and zeros in the shapes of F and S."""
-    naturals = over_lanes(lambda model: model.natural(), models)
-    leaf = jax.tree.leaves(naturals)[0]
-    return naturals, (jnp.zeros(leaf.shape[0], leaf.dtype), jax.tree.map(jnp.zeros_like, naturals))
+def _naturals(models: Model) -> Natural:
+    """η of each lane."""
+    return over_lanes(lambda model: model.natural(), models)
 
 
 @jax.jit
-def _add_block(models: Model, naturals: Natural, block: Block, total: tuple[Array, Natural]) -> tuple[Array, Natural]:
-    """Add F and S of one block to the running total, one piece after the other.
+def _of_block(models: Model, naturals: Natural, block: Block) -> tuple[Array, Natural]:
+    """F and S of one block, one piece after the other.
 
     The lanes share no parameters, so the gradient of the sum of their bounds is the stack of their gradients, and
     what does not depend on a lane (the features of the rows) is computed once for all.
@@ -44,9 +44,10 @@ def _add_block(models: Model, naturals: Natural, block: Block, total: tuple[Arra
     prepared, pull_back = jax.vjp(
         lambda naturals: over_lanes(lambda model, natural: model.prepare(natural), models, naturals), naturals
     )
-    start = jnp.zeros_like(total[0]), jax.tree.map(jnp.zeros_like, prepared)
+    leaf = jax.tree.leaves(naturals)[0]
+    start = jnp.zeros(leaf.shape[0], leaf.dtype), jax.tree.map(jnp.zeros_like, prepared)
     lanes, slope = lax.scan(step, start, block)[0]
-    return jax.tree.map(jnp.add, total, (lanes, pull_back(slope)[0]))
+    return lanes, pull_back(slope)[0]
 
 
 def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " lanes"], Natural]:
@@ -57,7 +58,7 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     models : Model
         A stack of them, see `noumena.core.lanes.stack`; stacks from ``for_bound`` share compiled programs.
     blocks : iterable of Block
-        Consumed once; may be longer than memory.
+        At least one. Consumed once; may be longer than memory.
 
     Returns
     -------
@@ -66,12 +67,9 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     S : tree of arrays
         The structure and shapes of the stacked natural parameters.
     """
-    naturals, total = _naturals(models)
-    for block in blocks:
-        before, total = total, _add_block(models, naturals, block, total)
-        # JAX would take in every block of a stream before it has computed the first: memory stays at two of them
-        jax.block_until_ready(before)
-    return total
+    naturals = jax.block_until_ready(_naturals(models))
+    parts = side_by_side(lambda block: _of_block(models, naturals, block), blocks)
+    return reduce(lambda total, part: jax.tree.map(np.add, total, part), parts)  # in the order of the blocks
 
 
 @jax.jit

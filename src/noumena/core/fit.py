@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from .accelerate import accelerator
+from .accelerate import Accelerator, accelerator
 from .block import Block
 from .errors import ConvergenceWarning
 from .expectation import edge, maximisation
@@ -17,6 +17,7 @@ from .lanes import choose, lane
 from .model import Model, Natural
 from .result import Fit, Status, Trace
 from .schedule import Full, Schedule
+from .threads import one_blas_thread
 
 #: Called after every E-step with (iteration, objective of each lane, number of lanes still running).
 Progress: TypeAlias = Callable[[int, Float[np.ndarray, " lanes"], int], None]
@@ -100,69 +101,96 @@ def fit(
     ConvergenceWarning
         Where the objective fell beyond rounding in a plain step, which exact and mean-field EM cannot do.
     """
-    schedule = schedule or Full()
-    extrapolate = accelerator(accelerate)
-    current, (prior, degenerate) = models, _edge(models)
-    bound, stats = _gather(schedule, current.for_bound(), blocks)
-    objective = bound + prior
-    lanes = [_Lane() for _ in objective]
-    for state, value in zip(lanes, objective, strict=True):
-        state.record(float(value), True)
-        if not np.isfinite(value):
-            state.status = Status.NOT_FINITE
-    flat, restore = _flatten(stats)
-    given = flat if start is None else _flatten(start)[0]
-    _report(progress, 0, objective, lanes)
-    plain = np.full(len(lanes), start is None)
-    try:
-        for iteration in range(1, max_iter + 1):
-            if all(state.status for state in lanes):
-                break
-            proposal = extrapolate.propose(given, flat)
-            proposal = np.where(plain[:, None] | ~np.isfinite(proposal), flat, proposal)
-            extrapolated = np.any(proposal != flat, axis=1)
-            candidate, seen, at_edge = maximisation(current, restore(proposal))
-            new_bound, new_stats = _gather(schedule, seen, blocks)
-            new_prior, new_degenerate = (np.asarray(part) for part in at_edge)
-            new_objective = new_bound + new_prior
-            gain = new_objective - objective
-            noise = rounding(objective)
-            rises = np.isfinite(new_objective) & ((gain >= -noise) | (not schedule.monotone))
-            rises &= ~(extrapolated & new_degenerate & ~degenerate)  # no leap over the edge; EM may still walk there
-            running = np.array([state.status is None for state in lanes])
-            accept = rises & running
-            for i, state in enumerate(lanes):
-                if not running[i]:
-                    continue
-                state.record(float(new_objective[i]), bool(accept[i]))
-                if accept[i]:
-                    _judge(state, float(gain[i]), float(noise[i]), bool(extrapolated[i]), tol, accelerate is not None)
-                elif not extrapolated[i]:
-                    state.status = _fallen(float(new_objective[i]), bool(new_degenerate[i] | degenerate[i]))
-            if np.any(rejected := running & ~accept):
-                extrapolate.rejected(rejected)
-            plain = ~accept | np.array([state.plain_ahead > 0 for state in lanes])
-            new_flat = _flatten(new_stats)[0]
-            given = np.where(accept[:, None], proposal, given)
-            flat = np.where(accept[:, None], new_flat, flat)
-            current = candidate if accept.all() else choose(accept, candidate, current)
-            objective = np.where(accept, new_objective, objective)
-            bound = np.where(accept, new_bound, bound)
-            degenerate = np.where(accept, new_degenerate, degenerate)
-            _report(progress, iteration, objective, lanes)
-    except KeyboardInterrupt:
-        for state in lanes:
-            state.status = state.status or Status.INTERRUPTED
-    for i, state in enumerate(lanes):
-        state.status = state.status or (Status.MAX_ITERATIONS if tol > 0 else Status.COMPLETED)
-        if degenerate[i] and state.status is not Status.NOT_FINITE:
-            state.status = Status.DEGENERATE
-        if state.status is Status.FELL:
-            warnings.warn(f"after {len(state.objectives)} iterations {state.status.message}", ConvergenceWarning, 2)
-    return [
-        Fit(lane(current, i), float(objective[i]), float(bound[i]), _known(state.status), _trace(state))
-        for i, state in enumerate(lanes)
-    ]
+    with one_blas_thread():
+        run = _Run(models, blocks, schedule or Full(), accelerator(accelerate), start, tol, accelerate is not None)
+        _report(progress, 0, run.objective, run.lanes)
+        try:
+            for iteration in range(1, max_iter + 1):
+                if all(state.status for state in run.lanes):
+                    break
+                run.step()
+                _report(progress, iteration, run.objective, run.lanes)
+        except KeyboardInterrupt:
+            for state in run.lanes:
+                state.status = state.status or Status.INTERRUPTED
+    return run.outcome()
+
+
+class _Run:
+    """Where the loop stands: for each lane the parameters, their statistics and objective, and what it remembers."""
+
+    def __init__(
+        self,
+        models: Model,
+        blocks: Iterable[Block],
+        schedule: Schedule,
+        extrapolate: Accelerator,
+        start: Natural | None,
+        tol: float,
+        accelerated: bool,
+    ) -> None:
+        self._blocks, self._schedule, self._extrapolate = blocks, schedule, extrapolate
+        self._tol, self._accelerated = tol, accelerated
+        self._current = models
+        prior, self._degenerate = (np.asarray(part) for part in edge(models))
+        self._bound, stats = self._gather(models.for_bound())
+        self._gathered, self._restore = _flatten(stats)
+        self._given = self._gathered if start is None else _flatten(start)[0]
+        self.objective = self._bound + prior
+        self.lanes = [_Lane() for _ in self.objective]
+        self._plain = np.full(len(self.lanes), start is None)
+        for state, value in zip(self.lanes, self.objective, strict=True):
+            state.record(float(value), True)
+            if not np.isfinite(value):
+                state.status = Status.NOT_FINITE
+
+    def _gather(self, models: Model) -> tuple[np.ndarray, Natural]:
+        bound, stats = self._schedule.gather(models, self._blocks)
+        return np.asarray(bound), stats
+
+    def step(self) -> None:
+        """One M-step and the E-step after it; lanes whose objective would fall stay where they were."""
+        proposal = self._extrapolate.propose(self._given, self._gathered)
+        proposal = np.where(self._plain[:, None] | ~np.isfinite(proposal), self._gathered, proposal)
+        extrapolated = np.any(proposal != self._gathered, axis=1)
+        candidate, seen, at_edge = maximisation(self._current, self._restore(proposal))
+        bound, stats = self._gather(seen)
+        prior, degenerate = (np.asarray(part) for part in at_edge)
+        objective = bound + prior
+        gain, noise = objective - self.objective, rounding(self.objective)
+        rises = np.isfinite(objective) & ((gain >= -noise) | (not self._schedule.monotone))
+        rises &= ~(extrapolated & degenerate & ~self._degenerate)  # no leap over the edge; EM may still walk there
+        running = np.array([state.status is None for state in self.lanes])
+        accept = rises & running
+        for i in np.flatnonzero(running):
+            state = self.lanes[i]
+            state.record(float(objective[i]), bool(accept[i]))
+            if accept[i]:
+                _judge(state, float(gain[i]), float(noise[i]), bool(extrapolated[i]), self._tol, self._accelerated)
+            elif not extrapolated[i]:
+                state.status = _fallen(float(objective[i]), bool(degenerate[i] | self._degenerate[i]))
+        if np.any(rejected := running & ~accept):
+            self._extrapolate.rejected(rejected)
+        self._plain = ~accept | np.array([state.plain_ahead > 0 for state in self.lanes])
+        self._given = np.where(accept[:, None], proposal, self._given)
+        self._gathered = np.where(accept[:, None], _flatten(stats)[0], self._gathered)
+        self._current = candidate if accept.all() else choose(accept, candidate, self._current)
+        self.objective = np.where(accept, objective, self.objective)
+        self._bound = np.where(accept, bound, self._bound)
+        self._degenerate = np.where(accept, degenerate, self._degenerate)
+
+    def outcome(self) -> list[Fit]:
+        """The fit of each lane, with the status of those that have not ended by themselves."""
+        fits = []
+        for i, state in enumerate(self.lanes):
+            status = state.status or (Status.MAX_ITERATIONS if self._tol > 0 else Status.COMPLETED)
+            if self._degenerate[i] and status is not Status.NOT_FINITE:
+                status = Status.DEGENERATE
+            if status is Status.FELL:
+                warnings.warn(f"after {len(state.objectives)} iterations {status.message}", ConvergenceWarning, 3)
+            model = lane(self._current, i)
+            fits.append(Fit(model, float(self.objective[i]), float(self._bound[i]), status, _trace(state)))
+        return fits
 
 
 def rounding(objective: Float[np.ndarray, " lanes"]) -> Float[np.ndarray, " lanes"]:
@@ -201,23 +229,8 @@ def _fallen(objective: float, degenerate: bool) -> Status:
     return Status.DEGENERATE if degenerate else Status.FELL
 
 
-def _known(status: Status | None) -> Status:
-    assert status is not None
-    return status
-
-
 def _trace(state: _Lane) -> Trace:
     return Trace(np.array(state.objectives), np.array(state.accepted))
-
-
-def _edge(models: Model) -> tuple[np.ndarray, np.ndarray]:
-    prior, degenerate = edge(models)
-    return np.asarray(prior), np.asarray(degenerate)
-
-
-def _gather(schedule: Schedule, models: Model, blocks: Iterable[Block]) -> tuple[np.ndarray, Natural]:
-    bound, stats = schedule.gather(models, blocks)
-    return np.asarray(bound), stats
 
 
 def _flatten(stats: Natural) -> tuple[np.ndarray, Callable[[np.ndarray], Natural]]:

@@ -6,17 +6,18 @@ import jax
 import numpy as np
 
 from ..core.block import Block
+from ..core.threads import WORKERS
 from .summary import SLAB, Summary
 from .table import Table
 
 #: Tables up to this size are kept as device arrays; larger ones are read slab by slab at each iteration.
 RESIDENT_BYTES = 48_000_000
-#: Groups of rows smaller than this are not worth a program of their own.
-_LEAST_GROUP = 512
-#: Nor are complete rows, where they are a smaller share than this.
-_LEAST_SHARE_COMPLETE = 0.05
-#: Sizes that the number of missing cells is rounded up to.
-_SIZES = (0, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+#: A row with m missing cells is as much work as 1 + _MISSING_WORK · m² complete ones (measured at 16 columns).
+_MISSING_WORK = 0.15
+#: A program for a group of its own takes as long to compile as hundreds of iterations over so many complete rows.
+_PROGRAM_WORK = 80_000
+#: A group with fewer pieces than this for each worker stays one block: rounding up would cost more than it gains.
+_PIECES_TO_SHARE = 4
 #: Rows are given a pattern each where a piece has more patterns than this share of its rows.
 _MOST_SHARED = 0.5
 
@@ -81,24 +82,29 @@ class Source:
 
 
 def _group_sizes(missing_per_row: np.ndarray, split: bool) -> list[int]:
-    """Upper ends of the groups: rounded counts that occur, small groups merged into the next larger one."""
+    """The most missing cells of each group, such that work and compilation together are least.
+
+    Parameters
+    ----------
+    missing_per_row : array of int
+        How many rows have 0, 1, 2, … missing cells.
+    """
     present = np.flatnonzero(missing_per_row)
     most = int(present[-1]) if len(present) else 0
     if not split:
         return [0]
-    ends = [size for size in _SIZES if size < most]
-    sizes: list[int] = []
-    waiting, low = 0, 0
-    for end in ends:
-        rows = int(missing_per_row[low : end + 1].sum())
-        low = end + 1
-        waiting += rows
-        # complete rows are cheapest: they stay by themselves unless they are few
-        enough = waiting >= _LEAST_SHARE_COMPLETE * missing_per_row.sum() if end == 0 else waiting >= _LEAST_GROUP
-        if enough and waiting:
-            sizes.append(end)
-            waiting = 0
-    return [*sizes, most]
+    below = np.concatenate([[0], np.cumsum(missing_per_row[: most + 1])])  # rows with fewer than m missing cells
+    least, last = np.zeros(most + 2), np.zeros(most + 2, dtype=int)
+    for end in range(most + 1):  # least[end + 1]: cost of all rows with at most `end` missing cells
+        rows = below[end + 1] - below[: end + 1]
+        cost = least[: end + 1] + rows * (1 + _MISSING_WORK * end**2) + _PROGRAM_WORK * (rows > 0)
+        last[end + 1] = cost.argmin()
+        least[end + 1] = cost.min()
+    sizes, end = [], most + 1
+    while end > 0 and below[end] > 0:
+        sizes.append(end - 1)
+        end = int(last[end])
+    return sizes[::-1] or [0]
 
 
 class _Pending:
@@ -123,7 +129,7 @@ class _Pending:
             part = (x[rows], *(column[rows] for column in columns))
             if self._fixed is None:
                 if len(part[0]):
-                    yield self._block(size, part, self._pieces_for(size, len(part[0])))
+                    yield from self._blocks(size, part)
                 continue
             self._waiting[size].append(part)
             pieces, rows_each = self._fixed_shape(size)
@@ -148,6 +154,16 @@ class _Pending:
         budget = self._fixed if size == 0 else self._fixed // 4
         return max(1, budget // rows), rows
 
+    def _blocks(self, size: int, part: tuple[np.ndarray, ...]) -> Iterator[tuple[Block, np.ndarray]]:
+        """All rows of a group at once; many of them as one block for each worker, so that all have work to do."""
+        pieces, rows = self._pieces_for(size, len(part[0]))
+        blocks = WORKERS if pieces >= _PIECES_TO_SHARE * WORKERS else 1
+        each = -(-pieces // blocks)
+        whole, index = self._numbered(size, part, (each * blocks, rows))
+        for start in range(0, each * blocks, each):
+            cut = slice(start, start + each)
+            yield jax.tree.map(lambda array, cut=cut: jax.device_put(array[cut]), whole), index[cut]
+
     def _pieces_for(self, size: int, n: int) -> tuple[int, int]:
         rows = self._rows_per_piece(size)
         if n >= rows:
@@ -156,6 +172,11 @@ class _Pending:
         return 1, -(-n // grid) * grid
 
     def _block(self, size: int, part: tuple[np.ndarray, ...], shape: tuple[int, int]) -> tuple[Block, np.ndarray]:
+        block, index = self._numbered(size, part, shape)
+        return jax.device_put(block), index
+
+    def _numbered(self, size: int, part: tuple[np.ndarray, ...], shape: tuple[int, int]) -> tuple[Block, np.ndarray]:
+        """A block in NumPy, and the row numbers of its rows."""
         patterns = None
         which = np.empty(0, dtype=int)
         if size:
@@ -175,11 +196,11 @@ class _Pending:
             which = np.concatenate([which, np.full(room - n, which[-1])]).reshape(shape)
             pattern, columns = _piecewise(which, patterns, size, self._fixed is not None)
         block = Block(
-            jax.device_put(x.reshape(*shape, -1)),
-            jax.device_put(weight.reshape(shape)),
-            None if self._unlabelled else jax.device_put(label.reshape(shape)),
-            None if pattern is None else jax.device_put(pattern),
-            None if columns is None else jax.device_put(columns),
+            x.reshape(*shape, -1),
+            weight.reshape(shape),
+            None if self._unlabelled else label.reshape(shape),
+            pattern,
+            columns,
         )
         return block, index.reshape(shape)
 

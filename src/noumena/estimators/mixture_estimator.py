@@ -11,12 +11,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.result import Status, Trace
-from ..data.source import Source
 from ..data.summary import summarise
 from ..data.table import Table
 from ..models.mixture import Mixture, evaluate
 from .inputs import row_weights, table_for_use
-from .mixture_fitting import rows_per_piece
+from .mixture_fitting import Problem
 
 
 def double_precision() -> AbstractContextManager:
@@ -136,10 +135,9 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
 
     def _rows(self, table: Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Row numbers, log p(x) and p(z | x), block by block; the rows of a block need not follow each other."""
-        summary = summarise(table)
+        problem = Problem(table, summarise(table), None, None)
         with double_precision():
-            size = rows_per_piece(self._model.family, len(self.weights_))  # type: ignore[arg-type]
-            blocks = Source(table, summary, size, split_missing=not self._model.family.holes_are_free).indexed()
+            blocks = problem.blocks(self._model.family, len(self.weights_)).indexed()
             for block, index in blocks:
                 bound, posterior = (np.asarray(part) for part in evaluate(self._model, block))
                 used = index >= 0

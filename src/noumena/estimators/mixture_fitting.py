@@ -17,6 +17,7 @@ from ..data.summary import SLAB, Summary
 from ..data.table import Table
 from ..families.covariance import Structure
 from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.family import Family
 from ..families.normal import Frame, Normal, NormalParameters
 from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.mixture import Mixture, MixtureNatural
@@ -24,8 +25,8 @@ from ..models.starts import Method, responsibilities
 
 #: Starts are looked for on at most so many rows.
 START_ROWS = 20_000
-#: Numbers a piece may hold: 4 MB, which the caches near the cores take.
-_PIECE_NUMBERS = 500_000
+#: Numbers a piece may hold: 1.6 MB, which the caches near the cores take.
+_PIECE_NUMBERS = 150_000
 #: What starts after the first are found by, in turn.
 _FURTHER: tuple[Method, ...] = ("kmeans", "seeds", "random", "seeds")
 
@@ -38,6 +39,17 @@ class Problem:
     summary: Summary
     weight: np.ndarray | None
     label: np.ndarray | None
+
+    def blocks(self, family: Family, width: int) -> Source:
+        """The rows as the E-step takes them, in pieces that suit ``width`` components of a family side by side."""
+        return Source(
+            self.table,
+            self.summary,
+            lambda missing: _rows_per_piece(family, width, missing),
+            weight=self.weight,
+            label=self.label,
+            split_missing=not family.holes_are_free,
+        )
 
 
 @dataclass(frozen=True)
@@ -57,14 +69,10 @@ class Settings:
     progress: Progress | None = None
 
 
-def rows_per_piece(family: Normal | DiagonalNormal, n_components: int):  # type: ignore[no-untyped-def]
-    """Piece sizes for a family: powers of two that keep a piece's working set in the caches."""
-
-    def rows(missing: int) -> int:
-        wanted = _PIECE_NUMBERS / family.footprint(n_components, missing)
-        return int(np.clip(2 ** round(np.log2(wanted)), 64, 16_384))
-
-    return rows
+def _rows_per_piece(family: Family, width: int, missing: int) -> int:
+    """A power of two, so that few shapes occur."""
+    wanted = _PIECE_NUMBERS / family.footprint(width, missing)
+    return int(np.clip(2 ** round(np.log2(wanted)), 64, 16_384))
 
 
 def gaussian_family(
@@ -104,19 +112,11 @@ def fit_mixtures(
     start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
     models = maximisation(stack(lanes), start)[0]
     models = _overridden(models, settings, family)
-    source = Source(
-        problem.table,
-        problem.summary,
-        rows_per_piece(family, most * len(lanes)),
-        weight=problem.weight,
-        label=problem.label,
-        split_missing=not family.holes_are_free,
-    )
     given = any(p is not None for p in (settings.weights_init, settings.means_init, settings.covariances_init))
     return fit_best(
         models,
         np.array(groups),
-        source,
+        problem.blocks(family, most * len(lanes)),
         max_iter=settings.max_iter,
         tol=settings.tol,
         accelerate=settings.accelerate,

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -14,12 +14,11 @@ from ..core.expectation import expectation
 from ..core.fit import Progress
 from ..core.lanes import stack
 from ..core.result import Fit, Status
-from ..data.source import Source
 from ..families.covariance import STRUCTURES
 from ..models.mixture import Mixture, evaluate
 from .gaussian_mixture import GaussianMixture
 from .mixture_estimator import double_precision
-from .mixture_fitting import Problem, Settings, fit_mixtures, rows_per_piece
+from .mixture_fitting import Problem, Settings, fit_mixtures
 from .parameters import check_size, copy_of, integer
 
 _NOT_COMPARED = (Status.DEGENERATE, Status.NOT_FINITE, Status.FELL)
@@ -222,23 +221,10 @@ def _fits(problem: Problem, size: int) -> bool:
     return True
 
 
-def _source(problem: Problem, model: Mixture, lanes: int, weight: np.ndarray | None) -> Source:
-    size = rows_per_piece(model.family, len(model.weights) * lanes)  # type: ignore[arg-type]
-    return Source(
-        problem.table,
-        problem.summary,
-        size,
-        weight=weight,
-        label=problem.label,
-        split_missing=not model.family.holes_are_free,
-    )
-
-
 def _certainty(problem: Problem, models: Sequence[Any]) -> list[float]:
     """Σ weight · log max_k p(z = k | x) of each model: what ICL adds to BIC."""
-    source = _source(problem, models[0], len(models), problem.weight)
     totals = np.zeros(len(models))
-    for block in source:
+    for block in problem.blocks(models[0].family, len(models[0].weights)):
         weight = np.asarray(block.weight)
         for i, model in enumerate(models):
             _, posterior = evaluate(model, block)
@@ -266,7 +252,8 @@ def _cross_validated(
         models = stack([fits[size].model for size in sizes])
         first = fits[sizes[0]].model
         assert isinstance(first, Mixture)
-        bound, _ = expectation(models.for_bound(), _source(problem, first, len(sizes), test))
+        held_out = replace(problem, weight=test).blocks(first.family, len(first.weights) * len(sizes))
+        bound, _ = expectation(models.for_bound(), held_out)
         for i, size in enumerate(sizes):
             total[size] += float(bound[i]) if fits[size].status not in _NOT_COMPARED else -np.inf
     return {size: value / float(weight.sum()) for size, value in total.items()}

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import NoumenaWarning
-from ..data.source import Source
 from ..data.summary import summarise
 from ..families.diagonal_normal import DiagonalParameters
 from ..families.normal import Normal, NormalParameters
 from ..models.mixture import Mixture
 from ..models.standard_errors import DIRECTIONS, Coordinates, StandardErrors, observed_standard_errors
-from .mixture_fitting import Problem, fit_mixtures, rows_per_piece
+from .mixture_fitting import Problem, fit_mixtures
 from .parameters import copy_of
 
 
@@ -33,8 +32,7 @@ def observed(model: Mixture, problem: Problem) -> StandardErrors:
     structure = family.structure  # type: ignore[attr-defined]
     metric = np.ones(d) if structure.scale_invariant else scale / np.sqrt(np.mean(scale**2))
     coordinates = Coordinates.around(structure, model.weights, parameters.mean, covariance, orientation, metric)
-    size = rows_per_piece(model.family, DIRECTIONS * len(model.weights))  # type: ignore[arg-type]
-    source = Source(problem.table, problem.summary, size, weight=problem.weight, label=problem.label)
+    source = problem.blocks(model.family, DIRECTIONS * len(model.weights))
     return observed_standard_errors(model, coordinates, source, scale)
 
 

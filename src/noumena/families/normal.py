@@ -19,7 +19,7 @@ LOG_2PI = float(np.log(2 * np.pi))
 _ANY = Structure.named("VVV")
 #: Up to so many columns, the features are products of slices, which run faster than those of gathered columns; with
 #: more, they take longer to compile than they gain.
-_SLICED = 16
+_SLICED = 32
 
 
 class NormalNatural(NamedTuple):
