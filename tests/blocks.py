@@ -18,7 +18,12 @@ def blocks_of(
     """The blocks of a table of rows."""
     table = read_table(x)
     source = Source(
-        table, summarise(table, weight), lambda missing: rows_per_piece, weight=weight, label=label, split_missing=split
+        table,
+        summarise(table, weight),
+        lambda missing: rows_per_piece,
+        weight=weight,
+        label=label,
+        coupled=None if split else (),
     )
     return list(source)
 

@@ -12,6 +12,11 @@ __version__ = "0.1.0"
 _HOME = {
     # estimators
     "GaussianMixture": "noumena.estimators.gaussian_mixture",
+    "Mixture": "noumena.estimators.mixture",
+    "BernoulliMixture": "noumena.estimators.cell_mixtures",
+    "PoissonMixture": "noumena.estimators.cell_mixtures",
+    "StudentTMixture": "noumena.estimators.student_t_mixture",
+    "LatentClassAnalysis": "noumena.estimators.latent_class",
     "load": "noumena.estimators.storage",
     "select": "noumena.estimators.selection",
     "Selection": "noumena.estimators.selection",
@@ -68,11 +73,16 @@ if TYPE_CHECKING:
     from .core.result import Trace as Trace
     from .data.table import TableFileError as TableFileError
     from .datasets import penguins_path as penguins_path
+    from .estimators.cell_mixtures import BernoulliMixture as BernoulliMixture
+    from .estimators.cell_mixtures import PoissonMixture as PoissonMixture
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
+    from .estimators.latent_class import LatentClassAnalysis as LatentClassAnalysis
+    from .estimators.mixture import Mixture as Mixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select
     from .estimators.storage import OutputError as OutputError
     from .estimators.storage import load as load
+    from .estimators.student_t_mixture import StudentTMixture as StudentTMixture
     from .families.normal_inverse_wishart import NormalInverseWishart as NormalInverseWishart
     from .models.standard_errors import InformationError as InformationError
     from .models.standard_errors import StandardErrors as StandardErrors

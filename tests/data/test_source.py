@@ -24,7 +24,7 @@ def test_the_groups_cost_least(seed):
         return total
 
     ways = [[end for end in range(6) if cut >> end & 1] + [6] for cut in range(64)]
-    assert cost(_group_sizes(rows, True)) == pytest.approx(min(cost(way) for way in ways))
+    assert cost(_group_sizes(rows)) == pytest.approx(min(cost(way) for way in ways))
 
 
 @pytest.mark.usefixtures("float64")

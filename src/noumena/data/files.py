@@ -122,6 +122,30 @@ def csv_columns(paths: Sequence[Path]) -> tuple[tuple[str, ...], int, Callable[[
     return names, sum(table.num_rows for table in tables), read
 
 
+def arrow_table(path: Path) -> pyarrow.Table:
+    """Read the files of a table whole, text and all, into memory.
+
+    Raises
+    ------
+    TableFileError
+        If a file is missing or damaged.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    kind, paths = table_files(path)
+    if kind == "csv":
+        tables = [_read_csv(one) for one in paths]
+    else:
+        tables = []
+        for one in paths:
+            with _file_errors(one):
+                tables.append(parquet.read_table(one))
+    for one, table in zip(paths, tables, strict=True):
+        _same_columns(one, table.column_names, paths[0], tables[0].column_names)
+    return pyarrow.concat_tables(tables, promote_options="permissive")
+
+
 def _read_csv(path: Path) -> pyarrow.Table:
     import pyarrow
     from pyarrow import csv

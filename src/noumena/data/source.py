@@ -1,6 +1,6 @@
 """From a table to the blocks that the E-step scans: grouped by missing cells, padded, cut into pieces."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -39,8 +39,9 @@ class Source:
         1 by default.
     label : array of int, shape (n_rows,), optional
         −1 (unknown) by default.
-    split_missing : bool
-        False puts all rows into one group without patterns, for models to which a missing cell is no extra work.
+    coupled : sequence of int, optional
+        Columns whose missing cells the model integrates out together: rows are grouped by these. All columns by
+        default; none for models to which a missing cell is no extra work: then all rows are one group.
     """
 
     def __init__(
@@ -51,14 +52,28 @@ class Source:
         *,
         weight: np.ndarray | None = None,
         label: np.ndarray | None = None,
-        split_missing: bool = True,
+        coupled: Sequence[int] | None = None,
     ) -> None:
         self._table, self._rows_per_piece = table, rows_per_piece
         self._weight, self._label = weight, label
-        self._sizes = _group_sizes(summary.missing_per_row, split_missing)
+        self._coupled = np.arange(table.n_columns) if coupled is None else np.array(coupled, dtype=int)
+        self._sizes = _group_sizes(self._holes_per_row(summary))
+        self._complete = not summary.any_missing and (weight is None or bool(np.all(weight > 0)))
         bytes_needed = table.n_rows * (table.n_columns + 2) * 8
         self._kept: list[Block] | None = None
         self._keep = bytes_needed <= RESIDENT_BYTES
+
+    def _holes_per_row(self, summary: Summary) -> np.ndarray:
+        """How many rows have 0, 1, … missing cells in the coupled columns."""
+        if len(self._coupled) == self._table.n_columns or not summary.any_missing:
+            return summary.missing_per_row
+        counts = np.zeros(len(self._coupled) + 1, dtype=np.int64)
+        if len(self._coupled) == 0:
+            counts[0] = self._table.n_rows
+            return counts
+        for slab in self._table.slabs(SLAB):
+            counts += np.bincount(np.isnan(slab[:, self._coupled]).sum(axis=1), minlength=len(counts))
+        return counts
 
     def __iter__(self) -> Iterator[Block]:
         if not self._keep:
@@ -70,7 +85,14 @@ class Source:
 
     def indexed(self) -> Iterator[tuple[Block, np.ndarray]]:
         """Blocks with the row numbers of their rows, shape (pieces, rows); −1 for rows that only fill up."""
-        pending = _Pending(self._sizes, self._rows_per_piece, None if self._keep else SLAB, self._label is None)
+        pending = _Pending(
+            self._sizes,
+            self._coupled,
+            self._rows_per_piece,
+            None if self._keep else SLAB,
+            self._label is None,
+            self._complete,
+        )
         start = 0
         for slab in self._table.slabs(self._table.n_rows if self._keep else SLAB):
             stop = start + len(slab)
@@ -81,7 +103,7 @@ class Source:
         yield from pending.rest()
 
 
-def _group_sizes(missing_per_row: np.ndarray, split: bool) -> list[int]:
+def _group_sizes(missing_per_row: np.ndarray) -> list[int]:
     """The most missing cells of each group, such that work and compilation together are least.
 
     Parameters
@@ -91,8 +113,6 @@ def _group_sizes(missing_per_row: np.ndarray, split: bool) -> list[int]:
     """
     present = np.flatnonzero(missing_per_row)
     most = int(present[-1]) if len(present) else 0
-    if not split:
-        return [0]
     below = np.concatenate([[0], np.cumsum(missing_per_row[: most + 1])])  # rows with fewer than m missing cells
     least, last = np.zeros(most + 2), np.zeros(most + 2, dtype=int)
     for end in range(most + 1):  # least[end + 1]: cost of all rows with at most `end` missing cells
@@ -111,8 +131,15 @@ class _Pending:
     """Rows waiting, group by group, to fill a block."""
 
     def __init__(
-        self, sizes: list[int], rows_per_piece: Callable[[int], int], fixed_rows: int | None, unlabelled: bool
+        self,
+        sizes: list[int],
+        coupled: np.ndarray,
+        rows_per_piece: Callable[[int], int],
+        fixed_rows: int | None,
+        unlabelled: bool,
+        complete: bool,
     ) -> None:
+        self._coupled, self._complete = coupled, complete
         self._sizes, self._rows_per_piece, self._unlabelled = sizes, rows_per_piece, unlabelled
         self._fixed = fixed_rows  # streaming: every block of a group has the same shape
         self._waiting: dict[int, list[tuple[np.ndarray, ...]]] = {size: [] for size in sizes}
@@ -122,7 +149,7 @@ class _Pending:
         if self._sizes == [0]:
             groups = [(0, slice(None))]
         else:
-            missing = np.isnan(x).sum(axis=1)
+            missing = np.isnan(x[:, self._coupled]).sum(axis=1)
             end = np.searchsorted(self._sizes, missing)  # of the group that each row belongs to
             groups = [(size, np.flatnonzero(end == g)) for g, size in enumerate(self._sizes)]
         for size, rows in groups:
@@ -180,7 +207,7 @@ class _Pending:
         patterns = None
         which = np.empty(0, dtype=int)
         if size:
-            order, which, patterns = _sorted_by_pattern(part[0])
+            order, which, patterns = _sorted_by_pattern(part[0][:, self._coupled])
             part = tuple(column[order] for column in part)
         x, weight, label, index = part
         n, room = len(x), shape[0] * shape[1]
@@ -194,13 +221,14 @@ class _Pending:
         pattern = columns = None
         if patterns is not None:
             which = np.concatenate([which, np.full(room - n, which[-1])]).reshape(shape)
-            pattern, columns = _piecewise(which, patterns, size, self._fixed is not None)
+            pattern, columns = _piecewise(which, patterns, self._coupled, x.shape[1], size, self._fixed is not None)
         block = Block(
             x.reshape(*shape, -1),
             weight.reshape(shape),
             None if self._unlabelled else label.reshape(shape),
             pattern,
             columns,
+            self._complete,
         )
         return block, index.reshape(shape)
 
@@ -215,9 +243,10 @@ def _sorted_by_pattern(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return order, which[order], hole[first]
 
 
-def _piecewise(which: np.ndarray, patterns: np.ndarray, size: int, fixed: bool) -> tuple[np.ndarray, np.ndarray]:
+def _piecewise(
+    which: np.ndarray, patterns: np.ndarray, coupled: np.ndarray, d: int, size: int, fixed: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Patterns numbered anew within each piece, and the missing columns of each, padded to one number per piece."""
-    d = patterns.shape[1]
     starts = which[:, :1]  # sorted: the patterns of a piece are consecutive numbers
     local = which - starts
     needed = int(local.max()) + 1
@@ -226,7 +255,7 @@ def _piecewise(which: np.ndarray, patterns: np.ndarray, size: int, fixed: bool) 
     if fixed or most > _MOST_SHARED * rows:
         local, most = np.broadcast_to(np.arange(rows), which.shape), rows  # too little is shared: each row its own
     # columns of the missing cells first, in order; a place beyond the pattern's last holds d + its own number
-    rank = np.argsort(~patterns, axis=1, kind="stable")[:, :size]
+    rank = coupled[np.argsort(~patterns, axis=1, kind="stable")[:, :size]]
     place = np.arange(size)
     table = np.where(place < patterns.sum(axis=1)[:, None], rank, d + place)
     spread = which if most == rows else np.minimum(starts + np.arange(most), len(patterns) - 1)

@@ -1,37 +1,27 @@
 """Gaussian mixtures: model-based clustering with missing cells."""
 
-import os
-import warnings
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import jax
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..core.accelerate import accelerator
-from ..core.errors import ColumnMismatchError, ConvergenceWarning, DataError, DegenerateWarning
-from ..core.fit import Progress
-from ..core.result import Fit, Status, Trace
+from ..core.errors import DataError
 from ..data.output import table_like
-from ..data.summary import check_columns, summarise
 from ..families.covariance import Structure
 from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.family import Family
 from ..families.normal import Frame, Normal, NormalParameters
 from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.gaussian import GaussianMixtureDensity
 from ..models.mixture import Mixture
 from ..models.standard_errors import StandardErrors
 from .diagnosis import degenerate_message
-from .inputs import known_labels, row_weights, table_for_fit
+from .inputs import known_labels, row_weights
 from .mixture_estimator import MixtureEstimator, double_precision
-from .mixture_fitting import Problem, Settings, fit_mixtures
-from .parameters import check_size, check_start, given_array, integer, real
-from .storage import save
+from .mixture_fitting import Given, Problem
+from .parameters import given_array, integer
 from .uncertainty import bootstrap, observed, problem_for_use
-
-_STARTS = ("kmeans", "hierarchical", "random")
 
 
 class GaussianMixture(MixtureEstimator):
@@ -138,138 +128,65 @@ class GaussianMixture(MixtureEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit the mixture.
-
-        Parameters
-        ----------
-        X : table, shape (n_rows, d)
-            NumPy array, data frame (pandas, polars, Arrow, …), or the path of a CSV or Parquet file or folder. NaN,
-            null and NA are missing cells.
-        y : array of int, shape (n_rows,), optional
-            Known components, −1 where unknown. A ``y`` without any −1 is not used, as pipelines hand one to every step.
-        sample_weight : array, shape (n_rows,), optional
-            Non-negative; a row of weight 2 counts as the row twice.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        DataError
-            For a table, weights or labels that cannot be used; names the column or row.
-
-        Warns
-        -----
-        ConvergenceWarning
-            Where ``max_iter`` was not enough.
-        DegenerateWarning
-            Where a component collapsed.
-        """
-        problem = self._problem(X, y, sample_weight)
-        sizes = [self._checked_size(problem)]
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        with double_precision():
-            settings = self._settings(problem, sizes[0])
-            fit = fit_mixtures(problem, settings, sizes, rng)[sizes[0]]
-            self._adopt(fit, sizes[0])
-        self._tell(problem)
-        return self
-
-    def _problem(self, X: Any, y: Any, sample_weight: Any) -> Problem:
-        """Check the table, the weights and the labels; one pass over the rows."""
-        table = table_for_fit(self, X, least_rows=2)
-        weight = row_weights(sample_weight, table.n_rows)
-        label = known_labels(y, table.n_rows)
-        summary = summarise(table, weight)
-        check_columns(summary, self._column_names())
-        return Problem(table, summary, weight, label)
-
-    def _column_names(self) -> list[str]:
-        names = getattr(self, "feature_names_in_", None)
-        return [f"x{i}" for i in range(self.n_features_in_)] if names is None else list(names)
-
-    def _checked_size(self, problem: Problem) -> int:
-        size = integer("n_components", self.n_components, 1)
-        check_size(problem, size)
-        return size
-
-    def _settings_for_sweep(self, problem: Problem, progress: Progress | None) -> Settings:
-        """Settings for many sizes at once, which no given parameters can fit."""
-        for name in ("weights_init", "means_init", "covariances_init"):
-            if getattr(self, name) is not None:
-                raise ValueError(f"{name} holds for one number of components only: leave it out of a sweep")
-        if not isinstance(self.init_params, str):
-            raise ValueError("init_params as an array holds for one number of components only: name a method")
-        return self._settings(problem, 1, progress)
-
-    def _settings(self, problem: Problem, size: int, progress: Progress | None = None) -> Settings:
-        d = problem.table.n_columns
+    def _family_for(self, problem: Problem) -> Callable[[int], Family]:
+        d, prior = problem.table.n_columns, self.prior
         if self.covariance in ("E", "V") and d > 1:
             raise ValueError(f"covariance={self.covariance!r} is for one column; this table has {d}: use EII or VII")
-        accelerator(self.accelerate)  # refuses unknown names
-        if isinstance(self.init_params, str):
-            if self.init_params not in _STARTS:
-                known = ", ".join(_STARTS)
-                raise ValueError(f"init_params={self.init_params!r}: choose among {known}, or pass an array")
-        else:
-            check_start(np.asarray(self.init_params), problem.table.n_rows, size)
-        prior = self.prior
         if isinstance(prior, str) and prior != "default":
             raise ValueError(f'prior={prior!r}: choose "default", a NormalInverseWishart or None')
         if isinstance(prior, NormalInverseWishart) and len(prior.mean.value) != d:
             raise ValueError(f"the prior is for {len(prior.mean.value)} columns, the table has {d}")
-        return Settings(
-            structure=Structure.named(self.covariance),
-            prior=prior,
-            n_init=integer("n_init", self.n_init, 1),
-            init_params=self.init_params,
-            weights_init=given_array("weights_init", self.weights_init, (size,)),
-            means_init=given_array("means_init", self.means_init, (size, d)),
-            covariances_init=given_array("covariances_init", self.covariances_init, (size, d, d)),
-            tol=real("tol", self.tol, 0.0),
-            max_iter=integer("max_iter", self.max_iter, 1),
-            accelerate=self.accelerate,
-            progress=progress or _printer(self.verbose),
-        )
+        structure = Structure.named(self.covariance)
+        location, variance = problem.summary.mean, problem.summary.variance
+        scale = np.sqrt(variance)
+        kind = DiagonalNormal if structure.diagonal else Normal
 
-    def _adopt(self, fit: Fit, size: int) -> None:
-        """Take a fit's parameters, in the units of the data."""
-        model = jax.tree.map(np.asarray, fit.model)
-        keep = slice(size)
-        location, scale = model.family.frame.location.value, model.family.frame.scale.value
-        parameters = model.parameters.components(keep)
-        self._model = type(model)(model.family, model.weights[keep], parameters, model.active[keep])
-        self.weights_ = self._model.weights
+        def family(size: int) -> Family:
+            own = NormalInverseWishart.default(location, variance, size) if isinstance(prior, str) else prior
+            framed = own.framed(location, scale) if own is not None else None
+            return kind(Frame.of(location, scale), structure, framed)
+
+        return family
+
+    def _family_name(self) -> str:
+        return Structure.named(self.covariance).name
+
+    def _sized(self) -> bool:
+        return self.prior is not None and isinstance(self.prior, str)
+
+    def _given(self, size: int) -> Given | None:
+        d = self.n_features_in_
+        weights = given_array("weights_init", self.weights_init, (size,))
+        means = given_array("means_init", self.means_init, (size, d))
+        covariances = given_array("covariances_init", self.covariances_init, (size, d, d))
+        if weights is None and means is None and covariances is None:
+            return None
+        return Given(weights, lambda family, found: _replaced(family, found, means, covariances), means)
+
+    def _check_for_sweep(self) -> None:
+        super()._check_for_sweep()
+        for name in ("weights_init", "means_init", "covariances_init"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} holds for one number of components only: leave it out of a sweep")
+
+    def _adopt_parameters(self, model: Mixture) -> None:
+        family, parameters = self._family, model.parameters
+        location, scale = np.asarray(family.frame.location.value), np.asarray(family.frame.scale.value)
         self.means_ = location + scale * parameters.mean
         if isinstance(parameters, DiagonalParameters):
             self.covariances_ = parameters.variance[:, :, None] * np.eye(len(scale)) * scale**2
         else:
             self.covariances_ = parameters.covariance * np.outer(scale, scale)
-        self.n_parameters_ = size - 1 + model.family.n_parameters(size)
-        self.log_likelihood_ = fit.bound
-        self.trace_, self.status_ = fit.trace, fit.status
-        self.n_iter_ = max(len(fit.trace) - 1, 1)
 
-    def _tell(self, problem: Problem) -> None:
-        """Warn about what the user should know of the fit just adopted."""
-        if self.status_ is Status.DEGENERATE:
-            message = degenerate_message(
-                self.weights_,
-                self.covariances_,
-                self._model.parameters.collapsed,
-                np.sqrt(problem.summary.variance),
-                problem.summary.total_weight,
-                self._column_names(),
-            )
-            warnings.warn(message, DegenerateWarning, stacklevel=3)
-        elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            warnings.warn(
-                f"after {self.n_iter_} iterations: {self.status_.message}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+    def _degenerate_message(self, problem: Problem) -> str:
+        return degenerate_message(
+            self.weights_,
+            self.covariances_,
+            self._model.parameters.collapsed,
+            np.sqrt(problem.summary.variance),
+            problem.summary.total_weight,
+            self._column_names(),
+        )
 
     @property
     def _family(self) -> Normal | DiagonalNormal:
@@ -356,22 +273,6 @@ class GaussianMixture(MixtureEstimator):
                 raise DataError(f"the value given for column {column!r} is {value}: leave a missing column out")
         return self._density().conditional(positions, values)
 
-    def _positions(self, columns: Any) -> np.ndarray:
-        names = self._column_names()
-        where = []
-        for column in columns:
-            if isinstance(column, str):
-                if column not in names:
-                    raise ColumnMismatchError(f"no column {column!r}: the model has {', '.join(names)}")
-                where.append(names.index(column))
-            elif -len(names) <= column < len(names):
-                where.append(int(column) % len(names))
-            else:
-                raise ColumnMismatchError(f"no column {column}: the model has {len(names)}")
-        if len(set(where)) != len(where) or not where:
-            raise ColumnMismatchError(f"columns {list(columns)} must be at least one, each named once")
-        return np.array(where)
-
     def standard_errors(
         self,
         X: Any,
@@ -417,62 +318,19 @@ class GaussianMixture(MixtureEstimator):
                 return observed(self._model, problem)
             return bootstrap(self, problem, integer("n_bootstrap", n_bootstrap, 2), self._rng(random_state))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted mixture as arrays and JSON; `noumena.load` reads it.
 
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
-
-    def _to_state(self) -> dict[str, Any]:
-        model, family = self._model, self._family
-        frame = family.frame
-        return {
-            "location": frame.location.value,
-            "scale": frame.scale.value,
-            "structure": family.structure.name,
-            "prior": family.prior,
-            "weights": model.weights,
-            "model": dict(model.parameters._asdict()),
-            "n_parameters": self.n_parameters_,
-            "log_likelihood": self.log_likelihood_,
-            "status": self.status_.value,
-            "objective": self.trace_.objective,
-            "accepted": self.trace_.accepted,
-            "n_iter": self.n_iter_,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", None),
-        }
-
-    def _from_state(self, state: dict[str, Any]) -> None:
-        structure = Structure.named(state["structure"])
-        kind, parameters = (DiagonalNormal, DiagonalParameters) if structure.diagonal else (Normal, NormalParameters)
-        frame = Frame.of(state["location"], state["scale"])
-        family = kind(frame, structure, state["prior"])
-        weights = state["weights"]
-        model = Mixture(family, weights, parameters(**state["model"]), np.ones(len(weights), dtype=bool))
-        trace = Trace(state["objective"], state["accepted"])
-        fit = Fit(model, float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace)
-        self._adopt(fit, len(weights))
-        self.n_iter_ = state["n_iter"]
-        self.n_features_in_ = state["n_features_in"]
-        if state["feature_names_in"] is not None:
-            self.feature_names_in_ = state["feature_names_in"]
-
-    def _rng(self, random_state: Any) -> np.random.Generator:
-        chosen = self.random_state if random_state is None else random_state
-        return np.random.default_rng(check_random_state(chosen).randint(2**31))
-
-
-def _printer(verbose: int) -> Progress | None:
-    if not verbose:
-        return None
-
-    def show(iteration: int, objective: np.ndarray, running: int) -> None:
-        if iteration % int(verbose) == 0:
-            print(f"iteration {iteration}: best objective {objective.max():.6f}, {running} of {len(objective)} running")
-
-    return show
+def _replaced(family: Family, found: Any, means: np.ndarray | None, covariances: np.ndarray | None) -> Any:
+    """The parameters of a stack of starts, with given means and covariances in place of those found."""
+    assert isinstance(family, Normal | DiagonalNormal)
+    location, scale = np.asarray(family.frame.location.value), np.asarray(family.frame.scale.value)
+    lanes = found.mean.shape[0]
+    if means is not None:
+        found = found._replace(mean=np.tile((means - location) / scale, (lanes, 1, 1)))
+    if covariances is not None:
+        within = covariances / np.outer(scale, scale)
+        if isinstance(found, DiagonalParameters):
+            variance = np.diagonal(within, axis1=1, axis2=2)
+            return found._replace(variance=np.tile(variance, (lanes, 1, 1)))
+        assert isinstance(found, NormalParameters)
+        found = found._replace(covariance=np.tile(within, (lanes, 1, 1, 1)))
+    return found

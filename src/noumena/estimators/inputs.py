@@ -15,17 +15,27 @@ def table_for_fit(estimator: Any, data: Any, *, least_rows: int) -> Table:
     """Read the table and set ``n_features_in_`` and ``feature_names_in_``."""
     _refuse_sparse(estimator, data)
     table = read_table(data)
+    check_least_rows(table, least_rows)
+    adopt_columns(estimator, table.n_columns, table.names)
+    return table
+
+
+def check_least_rows(table: Table, least_rows: int) -> None:
+    """Refuse a table with fewer rows."""
     if table.n_rows < least_rows:
         raise DataError(
             f"Found array with {table.n_rows} sample(s) (shape=({table.n_rows}, {table.n_columns})) "
             f"while a minimum of {least_rows} is required."
         )
-    estimator.n_features_in_ = table.n_columns
-    if table.names is not None:
-        estimator.feature_names_in_ = np.asarray(table.names, dtype=object)
+
+
+def adopt_columns(estimator: Any, n_columns: int, names: tuple[str, ...] | None) -> None:
+    """Set ``n_features_in_`` and ``feature_names_in_``."""
+    estimator.n_features_in_ = n_columns
+    if names is not None:
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
     elif hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
-    return table
 
 
 def table_for_use(estimator: Any, data: Any) -> Table:

@@ -1,7 +1,7 @@
 """From a checked table to fitted mixtures: frame, starts, blocks, loop. One or many numbers of components at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -14,12 +14,8 @@ from ..core.restarts import fit_best
 from ..core.result import Fit
 from ..data.source import Source
 from ..data.summary import SLAB, Summary
-from ..data.table import Table
-from ..families.covariance import Structure
-from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..data.table import ArrayTable, Table
 from ..families.family import Family
-from ..families.normal import Frame, Normal, NormalParameters
-from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.mixture import Mixture, MixtureNatural
 from ..models.starts import Method, responsibilities
 
@@ -27,6 +23,8 @@ from ..models.starts import Method, responsibilities
 START_ROWS = 20_000
 #: Numbers a piece may hold: 1.6 MB, which the caches near the cores take.
 _PIECE_NUMBERS = 150_000
+#: Rows are merged where so many of them have fewer different ones than this share.
+_MERGE_SAMPLE, _MERGE_SHARE = 2_000, 0.5
 #: What starts after the first are found by, in turn.
 _FURTHER: tuple[Method, ...] = ("kmeans", "seeds", "random", "seeds")
 
@@ -48,25 +46,73 @@ class Problem:
             lambda missing: _rows_per_piece(family, width, missing),
             weight=self.weight,
             label=self.label,
-            split_missing=not family.holes_are_free,
+            coupled=family.coupled(self.table.n_columns),
         )
+
+    def sample(self) -> np.ndarray:
+        """Some rows, the same ones at every call: what a family learns of its columns from."""
+        return _sample(self, np.random.default_rng(0)).x
+
+
+def merged(problem: Problem) -> Problem:
+    """The problem with identical rows as one, of their summed weight; as it is where that saves little."""
+    table = problem.table
+    few = problem.sample()[:_MERGE_SAMPLE]
+    if len(np.unique(few, axis=0)) > _MERGE_SHARE * len(few):
+        return problem
+    x = table.to_array()
+    label = np.full(len(x), -1.0) if problem.label is None else problem.label
+    rows, which = np.unique(np.column_stack([x, label]), axis=0, return_inverse=True)
+    weight = np.bincount(which.ravel(), problem.weight, minlength=len(rows))
+    smaller = ArrayTable(array=np.ascontiguousarray(rows[:, :-1]), names=table.names)
+    known = None if problem.label is None else rows[:, -1].astype(np.int32)
+    return Problem(smaller, replace(problem.summary, n_rows=len(rows)), weight.astype(float), known)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to fit: the estimator's parameters, checked."""
+    """How to fit: the estimator's parameters, checked.
 
-    structure: Structure
-    prior: NormalInverseWishart | str | None
+    Attributes
+    ----------
+    family : callable
+        From a number of components to the family.
+    name : str
+        What tells this family from others in a sweep (the covariance structure, say).
+    sized : bool
+        Whether the family differs between numbers of components, so that these cannot run side by side.
+    given : Given, optional
+        Parameters to start from.
+    """
+
+    family: Callable[[int], Family]
+    name: str
+    sized: bool
     n_init: int
     init_params: Any  # a Method, or an array
-    weights_init: np.ndarray | None
-    means_init: np.ndarray | None
-    covariances_init: np.ndarray | None
     tol: float
     max_iter: int
     accelerate: str | None
     progress: Progress | None = None
+    given: "Given | None" = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """Parameters to start from, in place of those found.
+
+    Attributes
+    ----------
+    weights : array, shape (K,), optional
+    parameters : callable, optional
+        From the parameters of a start, with its family, to those to use.
+    centres : array, shape (K, d), optional
+        Points that rows are first assigned to.
+    """
+
+    weights: np.ndarray | None = None
+    parameters: Callable[[Family, Any], Any] | None = None
+    centres: np.ndarray | None = None
 
 
 def _rows_per_piece(family: Family, width: int, missing: int) -> int:
@@ -75,30 +121,17 @@ def _rows_per_piece(family: Family, width: int, missing: int) -> int:
     return int(np.clip(2 ** round(np.log2(wanted)), 64, 16_384))
 
 
-def gaussian_family(
-    structure: Structure, summary: Summary, prior: NormalInverseWishart | str | None, n_components: int
-) -> Normal | DiagonalNormal:
-    """The family of a structure, in the frame of the columns' own means and standard deviations."""
-    location, variance = summary.mean, summary.variance
-    scale = np.sqrt(variance)
-    if isinstance(prior, str):
-        prior = NormalInverseWishart.default(location, variance, n_components)
-    framed = prior.framed(location, scale) if prior is not None else None
-    kind = DiagonalNormal if structure.diagonal else Normal
-    return kind(Frame.of(location, scale), structure, framed)
-
-
 def fit_mixtures(
     problem: Problem, settings: Settings, sizes: Sequence[int], rng: np.random.Generator
 ) -> dict[int, Fit]:
     """The best fit for each number of components; all of them run side by side, padded to the largest.
 
-    A conjugate prior that depends on the number of components (``"default"``) makes each size a run of its own.
+    Where the family depends on the number of components (by its prior), each size is a run of its own.
     """
-    if settings.prior == "default" and len(sizes) > 1:
+    if settings.sized and len(sizes) > 1:
         return {size: fit_mixtures(problem, settings, [size], rng)[size] for size in sizes}
     most = max(sizes)
-    family = gaussian_family(settings.structure, problem.summary, settings.prior, most)
+    family = settings.family(most)
     sample = _sample(problem, rng)
     n_init = 1 if _fully_given(settings) else settings.n_init
     lanes, stats, groups = [], [], []
@@ -107,12 +140,12 @@ def fit_mixtures(
         own = np.random.default_rng([seed, size])  # a size starts alike in a sweep and by itself
         for attempt in range(n_init):
             lanes.append(_blank(family, size, most))
-            stats.append(_start(family, settings, sample, problem, size, most, attempt, own))
+            stats.append(_start(family, settings, sample, size, most, attempt, own))
             groups.append(size)
     start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
     models = maximisation(stack(lanes), start)[0]
-    models = _overridden(models, settings, family)
-    given = any(p is not None for p in (settings.weights_init, settings.means_init, settings.covariances_init))
+    if settings.given is not None:
+        models = _overridden(models, settings.given)
     return fit_best(
         models,
         np.array(groups),
@@ -120,12 +153,12 @@ def fit_mixtures(
         max_iter=settings.max_iter,
         tol=settings.tol,
         accelerate=settings.accelerate,
-        start=None if given else start,
+        start=None if settings.given is not None else start,
         progress=settings.progress,
     )
 
 
-def _blank(family: Normal | DiagonalNormal, size: int, most: int) -> Mixture:
+def _blank(family: Family, size: int, most: int) -> Mixture:
     active = np.arange(most) < size
     return Mixture(family, np.where(active, 1 / size, 0.0), family.initial(most), active)
 
@@ -159,59 +192,57 @@ def _sample(problem: Problem, rng: np.random.Generator) -> _Sample:
 
 
 def _start(
-    family: Normal | DiagonalNormal,
+    family: Family,
     settings: Settings,
     sample: _Sample,
-    problem: Problem,
     size: int,
     most: int,
     attempt: int,
     rng: np.random.Generator,
 ) -> MixtureNatural:
     """Statistics of one start, scaled up to the whole table."""
-    summary = problem.summary
-    u = (sample.x - summary.mean) / np.sqrt(summary.variance)
     if not isinstance(settings.init_params, str):
         given = np.asarray(settings.init_params)
         shares = np.eye(size)[given.astype(int)] if given.ndim == 1 else given.astype(float)
         r = shares[sample.rows] * sample.weight[:, None]
-    elif settings.means_init is not None:
-        centres = (settings.means_init - summary.mean) / np.sqrt(summary.variance)
+    elif settings.given is not None and settings.given.centres is not None:
+        location, scale = _spread(sample.x, sample.weight)
+        u, centres = (sample.x - location) / scale, (settings.given.centres - location) / scale
         near = np.stack([np.nansum((u - centre) ** 2, axis=1) for centre in centres]).argmin(axis=0)
+        # a trace of every row, so that no component is without any
         r = np.eye(size)[near] * sample.weight[:, None] + 1e-3 / size
     else:
         # more starts of one method would mostly lead to one optimum, or (agglomeration) be one start
         method: Any = settings.init_params if attempt == 0 else _FURTHER[attempt % len(_FURTHER)]
-        r = responsibilities(method, u, sample.weight, sample.label, size, rng)
+        points = family.embedding(sample.x)
+        location, scale = _spread(points, sample.weight)
+        r = responsibilities(method, (points - location) / scale, sample.weight, sample.label, size, rng)
+    if isinstance(settings.init_params, str):
+        r = (1 - family.blur) * r + family.blur * r.sum(axis=1, keepdims=True) / size
     r = np.pad(r, ((0, 0), (0, most - size))) / sample.share
     return MixtureNatural(r.sum(axis=0), family.statistics(sample.x, r))
 
 
+def _spread(points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and standard deviation of each column; 1 for a column that does not vary."""
+    seen = ~np.isnan(points)
+    total = np.maximum(weight @ seen, np.finfo(float).tiny)
+    mean = weight @ np.where(seen, points, 0.0) / total
+    square = weight @ np.where(seen, points - mean, 0.0) ** 2 / total
+    return mean, np.where(square > 0, np.sqrt(square), 1.0)
+
+
 def _fully_given(settings: Settings) -> bool:
     """Whether every start would be the same one."""
-    return settings.means_init is not None or not isinstance(settings.init_params, str)
+    centred = settings.given is not None and settings.given.centres is not None
+    return centred or not isinstance(settings.init_params, str)
 
 
-def _overridden(models: Mixture, settings: Settings, family: Normal | DiagonalNormal) -> Mixture:
+def _overridden(models: Mixture, given: Given) -> Mixture:
     """Starts with the parameters that the user gave in place of those found."""
     weights, parameters = models.weights, models.parameters
-    frame = family.frame
-    lanes = weights.shape[0]
-
-    def repeat(value: np.ndarray) -> np.ndarray:
-        return np.tile(value, (lanes,) + (1,) * value.ndim)
-
-    if settings.weights_init is not None:
-        weights = repeat(settings.weights_init / settings.weights_init.sum())
-    if settings.means_init is not None:
-        location, scale = np.asarray(frame.location.value), np.asarray(frame.scale.value)
-        parameters = parameters._replace(mean=repeat((settings.means_init - location) / scale))
-    if settings.covariances_init is not None:
-        scale = np.asarray(frame.scale.value)
-        covariance = settings.covariances_init / np.outer(scale, scale)
-        if isinstance(parameters, DiagonalParameters):
-            parameters = parameters._replace(variance=repeat(np.diagonal(covariance, axis1=1, axis2=2)))
-        else:
-            assert isinstance(parameters, NormalParameters)
-            parameters = parameters._replace(covariance=repeat(covariance))
+    if given.weights is not None:
+        weights = np.tile(given.weights / given.weights.sum(), (weights.shape[0], 1))
+    if given.parameters is not None:
+        parameters = given.parameters(models.family, parameters)
     return Mixture(models.family, weights, parameters, models.active)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -14,10 +15,9 @@ from ..core.expectation import expectation
 from ..core.fit import Progress
 from ..core.lanes import stack
 from ..core.result import Fit, Status
-from ..families.covariance import STRUCTURES
+from ..families.covariance import STRUCTURES, Structure
 from ..models.mixture import Mixture, evaluate
-from .gaussian_mixture import GaussianMixture
-from .mixture_estimator import double_precision
+from .mixture_estimator import MixtureEstimator, double_precision
 from .mixture_fitting import Problem, Settings, fit_mixtures
 from .parameters import check_size, copy_of, integer
 
@@ -32,22 +32,23 @@ class Selection:
 
     Attributes
     ----------
-    estimator_ : GaussianMixture
+    estimator_ : mixture estimator
         The best candidate, fitted on all rows.
     table_ : pyarrow.Table
-        One row per candidate: n_components, covariance, log_likelihood, n_parameters, bic, icl, aic (all three: lower
-        is better), cv_log_likelihood (nats per held-out row, higher is better; null unless asked for), status, n_iter.
+        One row per candidate: n_components, covariance (if the estimator has it), log_likelihood, n_parameters, bic,
+        icl, aic (all three: lower is better), cv_log_likelihood (nats per held-out row, higher is better; null unless
+        asked for), status, n_iter.
         A degenerate candidate keeps its log likelihood, but no criterion: it is not compared.
     criterion : str
     """
 
-    estimator_: GaussianMixture
+    estimator_: Any
     table_: pa.Table
     criterion: str
 
 
 def select(
-    estimator: GaussianMixture,
+    estimator: Any,
     X: Any,
     *,
     n_components: int | Iterable[int] = range(1, 10),
@@ -64,7 +65,7 @@ def select(
 
     Parameters
     ----------
-    estimator : GaussianMixture
+    estimator : GaussianMixture, Mixture, …
         Its other parameters hold for every candidate.
     X : table
     n_components : int or iterable of int, default=1..9
@@ -110,9 +111,11 @@ def select(
     candidates: list[_Candidate] = []
     with double_precision():
         for name in _structures(covariance, base, problem.table.n_columns):
-            settings = copy_of(base).set_params(covariance=name)._settings_for_sweep(problem, progress)
+            if name is not None:
+                base.set_params(covariance=name)
+            settings = base._settings_for_sweep(problem, progress)
             try:
-                swept = _swept(problem, settings, fitting, seed, n_folds if criterion == "cv" else None)
+                swept = _swept(name, problem, settings, fitting, seed, n_folds if criterion == "cv" else None)
             except KeyboardInterrupt:  # outside the loop that keeps its best so far: what is finished is kept
                 if not candidates:
                     raise
@@ -128,10 +131,9 @@ def select(
             )
         sign = -1 if criterion == "cv" else 1
         best = min(usable, key=lambda scored: sign * scored[0])[1]
-        chosen = copy_of(base).set_params(n_components=best.size, covariance=best.structure)
-        chosen.n_features_in_ = base.n_features_in_
-        if hasattr(base, "feature_names_in_"):
-            chosen.feature_names_in_ = base.feature_names_in_
+        chosen = copy(base).set_params(n_components=best.size)
+        if best.structure is not None:
+            chosen.set_params(covariance=best.structure)
         chosen._adopt(best.fit, best.size)
     if best.fit.status not in (Status.CONVERGED, Status.COMPLETED):
         warnings.warn(
@@ -141,7 +143,7 @@ def select(
 
 
 def _swept(
-    problem: Problem, settings: Settings, sizes: Sequence[int], seed: int, n_folds: int | None
+    structure: str | None, problem: Problem, settings: Settings, sizes: Sequence[int], seed: int, n_folds: int | None
 ) -> list["_Candidate"]:
     """Every size of one structure; with folds, each scored on held-out rows too."""
     fits = fit_mixtures(problem, settings, sizes, np.random.default_rng(seed))
@@ -149,7 +151,7 @@ def _swept(
     held_out = {} if n_folds is None or interrupted else _cross_validated(problem, settings, sizes, seed, n_folds)
     certainty = _certainty(problem, [fits[size].model for size in sizes])
     return [
-        _Candidate.of(settings.structure.name, size, fits[size], certain, problem, held_out.get(size))
+        _Candidate.of(structure, size, fits[size], certain, problem, held_out.get(size))
         for size, certain in zip(sizes, certainty, strict=True)
     ]
 
@@ -157,7 +159,7 @@ def _swept(
 @final
 @dataclass(frozen=True)
 class _Candidate:
-    structure: str
+    structure: str | None
     size: int
     fit: Fit
     log_likelihood: float
@@ -169,7 +171,7 @@ class _Candidate:
 
     @classmethod
     def of(
-        cls, structure: str, size: int, fit: Fit, certainty: float, problem: Problem, cv: float | None
+        cls, structure: str | None, size: int, fit: Fit, certainty: float, problem: Problem, cv: float | None
     ) -> "_Candidate":
         model = fit.model
         assert isinstance(model, Mixture)
@@ -189,7 +191,7 @@ class _Candidate:
 def _as_table(candidates: list[_Candidate]) -> pa.Table:
     columns: dict[str, list[Any]] = {
         "n_components": [one.size for one in candidates],
-        "covariance": [one.structure for one in candidates],
+        **({} if candidates[0].structure is None else {"covariance": [one.structure for one in candidates]}),
         "log_likelihood": [one.log_likelihood for one in candidates],
         "n_parameters": [one.n_parameters for one in candidates],
         "bic": [one.value("bic") for one in candidates],
@@ -203,9 +205,14 @@ def _as_table(candidates: list[_Candidate]) -> pa.Table:
     return pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
 
 
-def _structures(covariance: str | Sequence[str] | None, base: GaussianMixture, d: int) -> list[str]:
+def _structures(covariance: str | Sequence[str] | None, base: MixtureEstimator, d: int) -> Sequence[str | None]:
+    """The covariance structures to try; one None where the estimator has none."""
+    if "covariance" not in base.get_params():
+        if covariance is not None:
+            raise ValueError(f"{type(base).__name__} has no covariance structures: leave covariance out")
+        return [None]
     if covariance is None:
-        return [base.covariance]
+        return [Structure.named(base.get_params()["covariance"]).name]
     if isinstance(covariance, str):
         if covariance != "all":
             return [covariance]

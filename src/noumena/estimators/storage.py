@@ -5,6 +5,7 @@ file; its own digest is the archive's comment. A file is written beside its targ
 there before is replaced whole or not at all.
 """
 
+import dataclasses
 import hashlib
 import importlib
 import io
@@ -24,7 +25,16 @@ from ..core.errors import ModelFileError, NoumenaError
 FORMAT = 1
 _HEADER = "noumena.json"
 #: Classes that may be read, and where they live: nothing else in a file is ever imported.
-_CLASSES = {"GaussianMixture": "noumena.estimators.gaussian_mixture"}
+_CLASSES = {
+    "GaussianMixture": "noumena.estimators.gaussian_mixture",
+    "Mixture": "noumena.estimators.mixture",
+    "BernoulliMixture": "noumena.estimators.cell_mixtures",
+    "PoissonMixture": "noumena.estimators.cell_mixtures",
+    "LatentClassAnalysis": "noumena.estimators.latent_class",
+    "StudentTMixture": "noumena.estimators.student_t_mixture",
+}
+#: Packages whose plain records (families, their parameters) may be read field by field.
+_RECORDS = ("noumena.families.", "noumena.core.model", "noumena.data.coded")
 
 
 class OutputError(NoumenaError, OSError):
@@ -178,16 +188,21 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return {"array": name}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"dict": {key: _encode(item, f"{name}.{key}", arrays) for key, item in value.items()}}
+    if isinstance(value, dict):  # keys that are tuples of columns, say
+        return {"pairs": _encode([list(pair) for pair in value.items()], name, arrays)}
+    if _is_record(type(value)):
+        fields = _fields(value)
+        kind = f"{type(value).__module__}:{type(value).__name__}"
+        return {"record": kind, "fields": _encode(fields, name, arrays)}
     if isinstance(value, list | tuple):
-        return {"list": [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if hasattr(value, "_to_state"):
-        return {"object": type(value).__name__, "state": _encode(value._to_state(), name, arrays)}
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return None  # a generator's state is no parameter of the model
     raise ModelFileError(f"{name} is a {type(value).__name__}, which cannot be stored as data")
@@ -198,14 +213,39 @@ def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
         return value
     if "array" in value:
         return arrays[value["array"]]
+    if "pairs" in value:
+        return dict(map(tuple, _decode(value["pairs"], arrays)))
     if "strings" in value:
         return np.array(value["strings"], dtype=object)
     if "dict" in value:
         return {key: _decode(item, arrays) for key, item in value["dict"].items()}
     if "list" in value:
         return [_decode(item, arrays) for item in value["list"]]
-    if value.get("object") == "NormalInverseWishart":
-        from ..families.normal_inverse_wishart import NormalInverseWishart
-
-        return NormalInverseWishart(**_decode(value["state"], arrays))
+    if "tuple" in value:
+        return tuple(_decode(item, arrays) for item in value["tuple"])
+    if "record" in value:
+        module, _, name = str(value["record"]).partition(":")
+        kind = getattr(importlib.import_module(module), name, None) if module.startswith(_RECORDS) else None
+        if kind is not None and _is_record(kind):
+            return _record(kind, _decode(value["fields"], arrays))
     raise ModelFileError(f"unknown kind of value in a stored model: {sorted(value)}")
+
+
+def _is_record(kind: type) -> bool:
+    """Whether a class is nothing but named fields, and ours."""
+    plain = dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")
+    return plain and kind.__module__.startswith(_RECORDS)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    names = getattr(value, "_fields", None) or [field.name for field in dataclasses.fields(value)]
+    return {name: getattr(value, name) for name in names}
+
+
+def _record(kind: type, fields: dict[str, Any]) -> Any:
+    if hasattr(kind, "_fields"):
+        return kind(**fields)
+    record = object.__new__(kind)  # as it was, without what its constructor makes of arguments
+    for name, value in fields.items():
+        object.__setattr__(record, name, value)
+    return record

@@ -26,6 +26,10 @@ class Family(eqx.Module):
     #: Whether `marginal` takes missing cells at no extra work, so that rows need no sorting by how many they have.
     holes_are_free: ClassVar[bool]
 
+    def coupled(self, n_columns: int) -> tuple[int, ...]:
+        """The columns whose missing cells are integrated out together: blocks tell the patterns among them."""
+        return () if self.holes_are_free else tuple(range(n_columns))
+
     @abc.abstractmethod
     def for_bound(self) -> Self:
         """The family without what only `maximise` and `log_prior` read, see `noumena.core.model.Model.for_bound`."""
@@ -65,9 +69,10 @@ class Family(eqx.Module):
     def initial(self, n_components: int) -> Parameters:
         """Parameters of components that know nothing yet: one standard density, K times."""
 
-    @abc.abstractmethod
     def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> Natural:
-        """Σ_n r_nk E[T(x_n)] with missing cells taken from `initial`, in NumPy: what a start is made of.
+        """Σ_n r_nk E[T(x_n)] with what is hidden taken from `initial`: what a start is made of.
+
+        By default the gradient of the marginal, as in any E-step.
 
         Parameters
         ----------
@@ -76,6 +81,14 @@ class Family(eqx.Module):
         responsibilities : array, shape (n, K)
             Weights included.
         """
+        return jax.tree.map(np.asarray, _statistics(self, self.initial(responsibilities.shape[1]), x, responsibilities))
+
+    #: Share of every row that a start spreads over all components: a probability that begins at 0 would stay there.
+    blur: ClassVar[float] = 0.0
+
+    def embedding(self, x: np.ndarray) -> np.ndarray:
+        """Rows as points whose squared distances mean something, shape (n, any), NaN where unknown: for starts."""
+        return x
 
     @abc.abstractmethod
     def n_parameters(self, n_components: int) -> int:
@@ -97,6 +110,13 @@ class Family(eqx.Module):
         """KL(p_η ‖ p_η') = ⟨η − η', E_η[T]⟩ − A(η) + A(η')."""
         difference = jax.tree.map(jnp.subtract, natural, other)
         return inner(difference, self.mean(natural)) - self.log_normaliser(natural) + self.log_normaliser(other)
+
+
+@eqx.filter_jit
+def _statistics(family: Family, parameters: Parameters, x: np.ndarray, responsibilities: np.ndarray) -> Natural:
+    block = Block(x, jnp.ones(x.shape[0]))
+    objective = lambda eta: jnp.sum(responsibilities * family.marginal(eta, block))  # noqa: E731
+    return jax.grad(objective)(family.natural(parameters))
 
 
 def inner(natural: Natural, stats: Natural) -> Float[Array, " K"]:

@@ -31,23 +31,45 @@ def log_gaussian_integral(
     -------
     array, shape (rows, K)
     """
-    return _moments(b, a, pattern)[0]
+    energy, logdet, _, _ = _moments(b, a, pattern)
+    return energy - 0.5 * logdet
 
 
 @log_gaussian_integral.defjvp
 def _derivative(primals, tangents):  # type: ignore[no-untyped-def]
     (b, a, pattern), (db, da, _) = primals, tangents
-    value, mean, covariance = _moments(b, a, pattern)
+    energy, logdet, mean, covariance = _moments(b, a, pattern)
     second = mean[:, :, None] * mean[:, None] + covariance  # E[uuᵀ]
+    value = energy - 0.5 * logdet
     return value, jnp.sum(mean * db, axis=1) - 0.5 * jnp.sum(second * shared_out(da, pattern), axis=(1, 2))
 
 
-def _moments(b: Array, a: Array, pattern: Array) -> tuple[Array, Array, Array]:
-    """Value, mean and covariance of each row."""
+@jax.custom_jvp
+def gaussian_integral_parts(
+    b: Float[Array, "rows m K"], a: Float[Array, "patterns m m K"], pattern: Int[Array, " rows"]
+) -> tuple[Float[Array, "rows K"], Float[Array, "rows K"]]:
+    """½ bᵀA⁻¹b and log|A|, the two parts of `log_gaussian_integral`, for one inversion.
+
+    They part ways where the whole exponent is multiplied by a latent scale, which the determinant does not see.
+    """
+    return _moments(b, a, pattern)[:2]
+
+
+@gaussian_integral_parts.defjvp
+def _derivative_of_parts(primals, tangents):  # type: ignore[no-untyped-def]
+    (b, a, pattern), (db, da, _) = primals, tangents
+    energy, logdet, mean, covariance = _moments(b, a, pattern)
+    da = shared_out(da, pattern)
+    d_energy = jnp.sum(mean * db, axis=1) - 0.5 * jnp.sum(mean[:, :, None] * mean[:, None] * da, axis=(1, 2))
+    return (energy, logdet), (d_energy, jnp.sum(covariance * da, axis=(1, 2)))
+
+
+def _moments(b: Array, a: Array, pattern: Array) -> tuple[Array, Array, Array, Array]:
+    """½ bᵀA⁻¹b, log|A|, mean and covariance of each row."""
     inverse, logdet = _inverse(jnp.moveaxis(a, 0, 2))
     covariance, logdet = shared_out(jnp.moveaxis(inverse, 2, 0), pattern), shared_out(logdet, pattern)
     mean = jnp.sum(covariance * b[:, None], axis=2)
-    return 0.5 * jnp.sum(b * mean, axis=1) - 0.5 * logdet, mean, covariance
+    return 0.5 * jnp.sum(b * mean, axis=1), logdet, mean, covariance
 
 
 def _inverse(a: Float[Array, "m m ..."]) -> tuple[Float[Array, "m m ..."], Float[Array, "..."]]:

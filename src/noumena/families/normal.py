@@ -110,19 +110,18 @@ class Normal(Family):
 
     def log_normaliser(self, natural: NormalNatural) -> Float[Array, " K"]:
         # A = ½ hᵀJ⁻¹h − ½ log|J| + (d/2) log 2π with J = Σ⁻¹ = −2 quadratic, h = Σ⁻¹μ
-        precision = -(natural.quadratic + natural.quadratic.swapaxes(1, 2))
-        factor = jnp.linalg.cholesky(precision)
-        whitened = solve_triangular(factor, natural.linear[:, :, None], lower=True)[:, :, 0]
-        logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)), axis=1)
-        return 0.5 * jnp.sum(whitened**2, axis=1) - 0.5 * logdet + 0.5 * natural.linear.shape[1] * LOG_2PI
+        energy, logdet = energy_and_logdet(natural)
+        return energy - 0.5 * logdet + 0.5 * natural.linear.shape[1] * LOG_2PI
 
     def marginal(self, natural: NormalNatural, block: Block) -> Float[Array, "rows K"]:
         if block.columns is None:  # no pattern: no cell is missing
             u, log_jacobian = self.frame.enter_complete(jnp.asarray(block.x))
-            return _quadratic_form(natural, u) + log_jacobian
+            return quadratic_form(natural, u) + log_jacobian
         u, hole, log_jacobian = self.frame.enter(jnp.asarray(block.x))
-        missing = _missing_part(natural, u, hole, jnp.asarray(block.pattern), jnp.asarray(block.columns))
-        return _quadratic_form(natural, u) + missing + log_jacobian[:, None]
+        pattern = jnp.asarray(block.pattern)
+        b, a = missing_gaussian(natural, u, pattern, jnp.asarray(block.columns))
+        missing = log_gaussian_integral(b, a, pattern) + 0.5 * LOG_2PI * jnp.sum(hole, axis=1)[:, None]
+        return quadratic_form(natural, u) + missing + log_jacobian[:, None]
 
     def maximise(self, count: Float[Array, " K"], stats: NormalNatural, previous: NormalParameters) -> NormalParameters:
         alive = count > 1e-8
@@ -131,6 +130,12 @@ class Normal(Family):
         scatter = stats.quadratic - jnp.einsum("ki,kj->kij", stats.linear, mean)
         if self.prior is not None:
             mean, scatter, n = self.prior.maximise(n, mean, scatter)
+        return self.from_scatter(alive, n, mean, scatter, previous)
+
+    def from_scatter(
+        self, alive: Array, n: Array, mean: Array, scatter: Array, previous: NormalParameters
+    ) -> NormalParameters:
+        """The parameters with these means and the structure's covariances; previous ones where not ``alive``."""
         n, scatter = jnp.where(alive, n, 0.0), jnp.where(alive[:, None, None], scatter, 0.0)
         covariance, orientation, at_floor = self._structured(n, scatter, previous.orientation)
         return NormalParameters(
@@ -201,6 +206,15 @@ def _inverse(matrices: Float[Array, "K d d"]) -> Float[Array, "K d d"]:
     return root.swapaxes(1, 2) @ root
 
 
+def energy_and_logdet(natural: NormalNatural) -> tuple[Float[Array, " K"], Float[Array, " K"]]:
+    """½ hᵀJ⁻¹h and log|J|."""
+    precision = -(natural.quadratic + natural.quadratic.swapaxes(1, 2))
+    factor = jnp.linalg.cholesky(precision)
+    whitened = solve_triangular(factor, natural.linear[:, :, None], lower=True)[:, :, 0]
+    logdet = 2 * jnp.sum(jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)), axis=1)
+    return 0.5 * jnp.sum(whitened**2, axis=1), logdet
+
+
 def _packed(natural: NormalNatural) -> Float[Array, "K features"]:
     """Coefficients of the features u and u_i u_j, i ≤ j: uᵀQu = Σ_{i≤j} (Q_ij + Q_ji) u_i u_j, the diagonal once."""
     i, j = np.triu_indices(natural.linear.shape[1])
@@ -208,7 +222,7 @@ def _packed(natural: NormalNatural) -> Float[Array, "K features"]:
     return jnp.concatenate([natural.linear, both], axis=1)
 
 
-def _quadratic_form(natural: NormalNatural, u: Float[Array, "rows d"]) -> Float[Array, "rows K"]:
+def quadratic_form(natural: NormalNatural, u: Float[Array, "rows d"]) -> Float[Array, "rows K"]:
     """hᵀu + uᵀQu of each row and component: one matrix product with the quadratic features of the rows."""
     d = u.shape[1]
     if d <= _SLICED:
@@ -220,8 +234,8 @@ def _quadratic_form(natural: NormalNatural, u: Float[Array, "rows d"]) -> Float[
     return jnp.concatenate([u, *products], axis=1) @ packed.T
 
 
-def _missing_part(natural: NormalNatural, u: Array, hole: Array, pattern: Array, columns: Array) -> Array:
-    """log ∫ exp(bᵀu_m − ½ u_mᵀ J_mm u_m) du_m with b = h_m − J_mo u_o, over each row's missing cells m.
+def missing_gaussian(natural: NormalNatural, u: Array, pattern: Array, columns: Array) -> tuple[Array, Array]:
+    """b = h_m − J_mo u_o and A = J_mm: exp(bᵀu_m − ½ u_mᵀAu_m) is the density of each row's missing cells m, unscaled.
 
     In precision form only the m × m block of the missing cells needs factorising, once for each pattern. Patterns with
     fewer missing cells than the widest are filled up with independent standard normals, whose integral is 1.
@@ -242,4 +256,4 @@ def _missing_part(natural: NormalNatural, u: Array, hole: Array, pattern: Array,
     each = shared_out(columns, pattern)
     picked = pull.reshape(-1, k)[jnp.arange(rows)[:, None] * d + jnp.minimum(each, d - 1)]
     b = jnp.where((each < d)[:, :, None], picked, 0.0)  # shape (rows, m, K)
-    return log_gaussian_integral(b, a, pattern) + 0.5 * LOG_2PI * jnp.sum(hole, axis=1)[:, None]
+    return b, a

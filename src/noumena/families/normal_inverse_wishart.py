@@ -57,14 +57,6 @@ class NormalInverseWishart(eqx.Module):
         d = len(mean)
         return cls(mean, 0.01, d + 2, np.diag(np.broadcast_to(variance, d)) / n_components ** (2 / d))
 
-    def _to_state(self) -> dict[str, object]:
-        return {
-            "mean": np.asarray(self.mean.value),
-            "shrinkage": self.shrinkage,
-            "degrees_of_freedom": self.degrees_of_freedom,
-            "scale": np.asarray(self.scale.value),
-        }
-
     def framed(self, location: np.ndarray, scale: np.ndarray) -> Self:
         """The same prior in the coordinates (x − location) / scale."""
         return type(self)(

@@ -1,0 +1,311 @@
+"""Mixtures over tables of mixed kinds: a family for each column or group of columns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from ..core.errors import DataError
+from ..data.coded import Columns, Levels, coded, holds_numbers, levels_of, read_columns
+from ..data.columns import from_arrow
+from ..data.table import Table
+from ..families.bernoulli import Bernoulli
+from ..families.beta import Beta
+from ..families.binomial import Binomial
+from ..families.categorical import Categorical
+from ..families.cells import Cells
+from ..families.covariance import Structure
+from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.exponential import Exponential
+from ..families.family import Family
+from ..families.gamma import Gamma
+from ..families.log_normal import LogNormal
+from ..families.negative_binomial import NegativeBinomial
+from ..families.normal import Frame, Normal
+from ..families.normal_inverse_wishart import NormalInverseWishart
+from ..families.poisson import Poisson
+from ..families.product import Product
+from ..families.von_mises import VonMises
+from ..families.zero_inflated_poisson import ZeroInflatedPoisson
+from ..models.mixture import Mixture as MixtureModel
+from .mixture_fitting import Problem
+from .tabular import TabularMixture
+
+#: Families of single columns, by the names that users write.
+CELLS: dict[str, type[Cells]] = {
+    "bernoulli": Bernoulli,
+    "beta": Beta,
+    "binomial": Binomial,
+    "categorical": Categorical,
+    "exponential": Exponential,
+    "gamma": Gamma,
+    "log-normal": LogNormal,
+    "negative-binomial": NegativeBinomial,
+    "poisson": Poisson,
+    "von-mises": VonMises,
+    "zero-inflated-poisson": ZeroInflatedPoisson,
+}
+FAMILIES = ("normal", *CELLS)
+#: Families whose columns may hold anything, and are coded.
+_CODED = ("bernoulli", "categorical")
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """Columns that share a family: ``joint`` where these are dependent given the component."""
+
+    family: str
+    columns: tuple[int, ...]
+    joint: bool
+
+
+class Mixture(TabularMixture):
+    """Mixture over a table of mixed kinds: measurements, counts, categories, durations side by side.
+
+    Given the component, columns are independent, but for groups of columns that share a multivariate normal. Missing
+    cells, in any pattern, are integrated out exactly.
+
+    Parameters
+    ----------
+    families : mapping, optional
+        From a column (name or position), or a tuple of columns, to the name of a family: ``"normal"``,
+        ``"log-normal"``, ``"gamma"``, ``"exponential"``, ``"beta"``, ``"von-mises"``, ``"poisson"``,
+        ``"negative-binomial"``, ``"zero-inflated-poisson"``, ``"binomial"``, ``"bernoulli"``, ``"categorical"``. A
+        tuple of columns with ``"normal"`` is one multivariate normal; other columns of the table take no part. None
+        takes every column, with a family by its type: truth values and columns of only 0 and 1 are Bernoulli, text and
+        categories categorical, other whole numbers from 0 Poisson, all else normal; ``families_`` shows the choice.
+    n_components : int, default=1
+        K.
+    covariance : str, default="VVV"
+        What the covariances of multivariate groups share, as in `GaussianMixture`.
+    prior : "default", optional
+        One row of the table's own averages for each component (a conjugate prior), and the weak prior of Fraley &
+        Raftery (2007) for normals: the fit is then maximum a posteriori.
+    n_init : int, default=1
+        Number of starts, side by side: first as short runs, then the best quarter to convergence.
+    init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
+        As in `GaussianMixture`; categories enter as indicators.
+    tol : float, default=1e-4
+        Projected remaining gain in total log likelihood, in nats, at which the fit has converged.
+    max_iter : int, default=1000
+    accelerate : {"squarem", "anderson", None}, default="squarem"
+    random_state : int, RandomState or None
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    weights_ : array, shape (K,)
+    families_ : dict
+        From each column, or tuple of columns, to its family's name.
+    levels_ : dict
+        From each coded column to its levels, in the order of the probabilities.
+    parameters_ : dict
+        From each column, or tuple of columns, to a dict of arrays with a leading axis of components, in the units of
+        the data.
+    log_likelihood_, n_parameters_, trace_, status_, converged_, n_iter_
+        As in `GaussianMixture`.
+
+    Examples
+    --------
+    >>> import noumena as nm
+    >>> import pyarrow as pa
+    >>> table = pa.table({"visits": [0, 1, 0, 9, 8, 11, 1, 10], "smoker": list("nnnyyyny")})
+    >>> mixture = nm.Mixture({"visits": "poisson", "smoker": "categorical"}, n_components=2, random_state=0).fit(table)
+    >>> sorted(mixture.parameters_["visits"]["rate"].round(1).tolist())
+    [0.5, 9.5]
+    """
+
+    def __init__(
+        self,
+        families: Mapping[Any, str] | None = None,
+        n_components: int = 1,
+        *,
+        covariance: str = "VVV",
+        prior: str | None = None,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        tol: float = 1e-4,
+        max_iter: int = 1000,
+        accelerate: str | None = "squarem",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.families = families
+        self.n_components = n_components
+        self.covariance = covariance
+        self.prior = prior
+        self.n_init = n_init
+        self.init_params = init_params
+        self.tol = tol
+        self.max_iter = max_iter
+        self.accelerate = accelerate
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _understand(self, X: Any) -> tuple[Columns, Table]:
+        if self.families is None:
+            columns = read_columns(X)
+            kinds = {(j,): inferred(array) for j, array in enumerate(columns.arrays)}
+            joint = {}
+        else:
+            columns, kinds, joint = self._named(read_columns(X))
+        self._parts = _parts(kinds, joint)
+        levels: dict[int, Levels] = {}
+        for part in self._parts:
+            for j in part.columns if part.family in _CODED else ():
+                if part.family == "categorical" or not holds_numbers(columns.arrays[j]):
+                    levels[j] = levels_of(columns.arrays[j], columns.described(j))
+                if part.family == "bernoulli" and j in levels and len(levels[j]) > 2:
+                    raise DataError(
+                        f"{columns.described(j)} has {len(levels[j])} levels ({', '.join(map(repr, levels[j][:5]))}), "
+                        'which is more than Bernoulli columns have: give it the family "categorical"'
+                    )
+        self._codes = levels
+        return columns, coded(columns, levels)
+
+    def _named(self, columns: Columns) -> tuple[Columns, dict, dict]:
+        assert self.families is not None
+        wanted: list[Any] = []
+        groups: list[tuple[tuple[int, ...], str, bool]] = []
+        for key, family in self.families.items():
+            own = key if isinstance(key, tuple) else (key,)
+            if family not in FAMILIES:
+                raise ValueError(f"families[{key!r}]={family!r}: choose among {', '.join(FAMILIES)}")
+            groups.append((tuple(range(len(wanted), len(wanted) + len(own))), family, isinstance(key, tuple)))
+            wanted += own
+        if not wanted:
+            raise ValueError("families is empty: name at least one column, or pass None to take them all")
+        kinds = {own: family for own, family, joint in groups if not (joint and family == "normal")}
+        joint = {own: family for own, family, joint in groups if joint and family == "normal"}
+        return columns.select(wanted), kinds, joint
+
+    def _supports(self) -> list[tuple[type[Cells], tuple[int, ...]]]:
+        return [(CELLS[part.family], part.columns) for part in self._parts if part.family in CELLS]
+
+    def _check_columns(self, problem: Problem) -> None:
+        super()._check_columns(problem)
+        names, summary = self._column_names(), problem.summary
+        for part in self._parts:
+            for j in part.columns if part.family in _CONTINUOUS else ():
+                if summary.minimum[j] == summary.maximum[j]:
+                    raise DataError(
+                        f"column {names[j]!r} is constant (always {summary.minimum[j]:g}), so that its density has no "
+                        "maximum: leave it out (it tells no rows apart)"
+                    )
+
+    def _family_for(self, problem: Problem) -> Callable[[int], Family]:
+        if self.prior not in (None, "default"):
+            raise ValueError(f'prior={self.prior!r}: choose "default" or None')
+        structure, summary = Structure.named(self.covariance), problem.summary
+        sample = problem.sample()
+        fixed = {part: self._cells(part, sample[:, list(part.columns)]) for part in self._parts if part.family in CELLS}
+
+        def family(size: int) -> Family:
+            made = [
+                fixed[part]
+                if part in fixed
+                else _normal(part, structure, summary.mean, summary.variance, size, self.prior)
+                for part in self._parts
+            ]
+            return Product(tuple(made), tuple(part.columns for part in self._parts))
+
+        return family
+
+    def _cells(self, part: Part, sample: np.ndarray) -> Cells:
+        if part.family == "categorical":
+            family = Categorical.of(sample, levels=tuple(len(self._codes[j]) for j in part.columns))
+        else:
+            family = CELLS[part.family].of(sample)
+        return family.with_prior(1.0) if self.prior == "default" else family
+
+    def _family_name(self) -> str:
+        return "+".join(dict.fromkeys(part.family for part in self._parts))
+
+    def _sized(self) -> bool:
+        return self.prior is not None and any(part.family == "normal" for part in self._parts)
+
+    def _adopt_parameters(self, model: MixtureModel) -> None:
+        assert isinstance(model.family, Product)
+        names = self._column_names()
+        self.levels_ = {names[j]: levels for j, levels in self._codes.items()}
+        self.families_, self.parameters_ = {}, {}
+        for part, family, parameters in zip(self._parts, model.family.parts, model.parameters.parts, strict=True):
+            if part.joint:
+                key = tuple(names[j] for j in part.columns)
+                self.families_[key] = part.family
+                self.parameters_[key] = _joint_parameters(family, parameters)
+                continue
+            for own, j in enumerate(part.columns):
+                self.families_[names[j]] = part.family
+                self.parameters_[names[j]] = self._own_parameters(family, parameters, own, j)
+
+    def _own_parameters(self, family: Family, parameters: Any, own: int, j: int) -> dict[str, np.ndarray]:
+        if isinstance(family, DiagonalNormal):
+            location, scale = family.frame.location.value[own], family.frame.scale.value[own]
+            return {
+                "mean": location + scale * parameters.mean[:, own],
+                "standard_deviation": scale * np.sqrt(parameters.variance[:, own]),
+            }
+        found = {name: np.asarray(array)[:, own] for name, array in parameters.value._asdict().items()}
+        if isinstance(family, Categorical):
+            found["probability"] = found["probability"][:, : len(self._codes[j])]
+        return found
+
+    def _to_state(self) -> dict[str, Any]:
+        return super()._to_state() | {"parts": [[part.family, part.columns, part.joint] for part in self._parts]}
+
+    def _from_state(self, state: dict[str, Any]) -> None:
+        self._parts = [Part(family, columns, joint) for family, columns, joint in state["parts"]]
+        super()._from_state(state)
+
+
+#: Families whose likelihood has no maximum on a column of one value.
+_CONTINUOUS = ("normal", "log-normal", "gamma", "beta", "von-mises")
+
+
+def inferred(array: Any) -> str:
+    """The family that a column's type and values suggest."""
+    from pyarrow import types
+
+    if types.is_boolean(array.type):
+        return "bernoulli"
+    if not holds_numbers(array):
+        return "categorical"
+    values = from_arrow(array)
+    values = values[~np.isnan(values)]
+    # whole numbers beside missing cells come as floats from pandas: the values say more than the type
+    if len(values) == 0 or values.min() < 0 or not np.array_equal(values, np.floor(values)):
+        return "normal"
+    return "bernoulli" if values.max() <= 1 else "poisson"
+
+
+def _parts(kinds: dict[tuple[int, ...], str], joint: dict[tuple[int, ...], str]) -> list[Part]:
+    """Columns of one family make one part, which the E-step treats at once."""
+    together: dict[str, list[int]] = {}
+    for columns, family in kinds.items():
+        together.setdefault(family, []).extend(columns)
+    parts = [Part(family, tuple(columns), False) for family, columns in together.items()]
+    return parts + [Part(family, columns, True) for columns, family in joint.items()]
+
+
+def _normal(
+    part: Part, structure: Structure, mean: np.ndarray, variance: np.ndarray, size: int, prior: str | None
+) -> Family:
+    own = list(part.columns)
+    location, scale = mean[own], np.sqrt(variance[own])
+    chosen = NormalInverseWishart.default(location, scale**2, size).framed(location, scale) if prior else None
+    if part.joint and not structure.diagonal:
+        return Normal(Frame.of(location, scale), structure, chosen)
+    return DiagonalNormal(Frame.of(location, scale), structure if part.joint else Structure.named("VVI"), chosen)
+
+
+def _joint_parameters(family: Family, parameters: Any) -> dict[str, np.ndarray]:
+    assert isinstance(family, Normal | DiagonalNormal)
+    location, scale = np.asarray(family.frame.location.value), np.asarray(family.frame.scale.value)
+    if isinstance(parameters, DiagonalParameters):
+        covariance = parameters.variance[:, :, None] * np.eye(len(scale))
+    else:
+        covariance = parameters.covariance
+    return {"mean": location + scale * parameters.mean, "covariance": covariance * np.outer(scale, scale)}
