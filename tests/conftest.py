@@ -17,9 +17,16 @@ def float64():
         yield
 
 
-def real_table(name: str, columns: list[int] | None = None) -> np.ndarray:
-    """Numeric columns of a table with published results; skips where the data are not at hand."""
+def real_path(name: str) -> Path:
+    """A file of real data; skips where it is not at hand."""
     path = REAL_DATA / name
     if not path.exists():
         pytest.skip(f"real data set {name} is not at hand (looked beside the repository, in shared/data)")
-    return np.genfromtxt(path, delimiter=",", skip_header=1, usecols=columns, missing_values="NA").astype(float)
+    return path
+
+
+def real_table(name: str, columns: list[int] | None = None) -> np.ndarray:
+    """Numeric columns of a table with published results."""
+    return np.genfromtxt(real_path(name), delimiter=",", skip_header=1, usecols=columns, missing_values="NA").astype(
+        float
+    )

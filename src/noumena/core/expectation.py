@@ -67,7 +67,7 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     S : tree of arrays
         The structure and shapes of the stacked natural parameters.
     """
-    naturals = jax.block_until_ready(_naturals(models))
+    naturals = _naturals(models)
     parts = side_by_side(lambda block: _of_block(models, naturals, block), blocks)
     return reduce(lambda total, part: jax.tree.map(np.add, total, part), parts)  # in the order of the blocks
 

@@ -1,5 +1,6 @@
 """The only loop: raise the objective of a stack of models until each lane has converged."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -134,8 +135,8 @@ class _Run:
         self._current = models
         prior, self._degenerate = (np.asarray(part) for part in edge(models))
         self._bound, stats = self._gather(models.for_bound())
-        self._gathered, self._restore = _flatten(stats)
-        self._given = self._gathered if start is None else _flatten(start)[0]
+        self._gathered, self._restore = _flat(stats), _unflattener(stats)
+        self._given = self._gathered if start is None else _flat(start)
         self.objective = self._bound + prior
         self.lanes = [_Lane() for _ in self.objective]
         self._plain = np.full(len(self.lanes), start is None)
@@ -173,7 +174,7 @@ class _Run:
             self._extrapolate.rejected(rejected)
         self._plain = ~accept | np.array([state.plain_ahead > 0 for state in self.lanes])
         self._given = np.where(accept[:, None], proposal, self._given)
-        self._gathered = np.where(accept[:, None], _flatten(stats)[0], self._gathered)
+        self._gathered = np.where(accept[:, None], _flat(stats), self._gathered)
         self._current = candidate if accept.all() else choose(accept, candidate, self._current)
         self.objective = np.where(accept, objective, self.objective)
         self._bound = np.where(accept, bound, self._bound)
@@ -233,19 +234,23 @@ def _trace(state: _Lane) -> Trace:
     return Trace(np.array(state.objectives), np.array(state.accepted))
 
 
-def _flatten(stats: Natural) -> tuple[np.ndarray, Callable[[np.ndarray], Natural]]:
-    """Statistics as one row of numbers per lane, and the way back."""
+def _flat(stats: Natural) -> np.ndarray:
+    """Statistics as one row of numbers per lane."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(stats)]
+    return np.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+
+
+def _unflattener(stats: Natural) -> Callable[[np.ndarray], Natural]:
+    """The way back from `_flat`, for statistics such as these."""
     leaves, tree = jax.tree.flatten(stats)
     shapes = [leaf.shape for leaf in leaves]
-    lanes = shapes[0][0]
-    flat = np.concatenate([np.asarray(leaf).reshape(lanes, -1) for leaf in leaves], axis=1)
-    ends = np.cumsum([int(np.prod(shape[1:])) for shape in shapes])[:-1]
+    ends = np.cumsum([math.prod(shape[1:]) for shape in shapes]).tolist()
+    places = [(slice(end - math.prod(shape[1:]), end), shape) for end, shape in zip(ends, shapes, strict=True)]
 
     def restore(flat: np.ndarray) -> Any:
-        parts = np.split(flat, ends, axis=1)
-        return jax.tree.unflatten(tree, [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+        return jax.tree.unflatten(tree, [flat[:, place].reshape(shape) for place, shape in places])
 
-    return flat, restore
+    return restore
 
 
 def _report(progress: Progress | None, iteration: int, objective: np.ndarray, lanes: list[_Lane]) -> None:

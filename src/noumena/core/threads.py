@@ -43,7 +43,10 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> I
 
     rest = iter(items)
     first = list(islice(rest, 2))
-    if len(first) < 2 or WORKERS == 1:
+    if len(first) < 2:
+        yield from map(function, first)  # nothing to wait for: JAX goes on while Python does
+        return
+    if WORKERS == 1:
         yield from map(call, chain(first, rest))
         return
     running = deque(_pool().submit(call, item) for item in first)

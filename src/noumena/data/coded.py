@@ -144,7 +144,7 @@ def levels_of(array: Any, column: str) -> Levels:
 
 
 def _encoded(array: Any) -> tuple[list[Any] | None, list[Any], np.ndarray]:
-    """Declared categories if there are any, the different values that occur, and which of them each row holds, or −1."""
+    """Declared categories if there are any, the values that occur, and which of them each row holds (−1 for none)."""
     import pyarrow
 
     if isinstance(array, pyarrow.ChunkedArray):

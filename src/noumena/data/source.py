@@ -7,7 +7,7 @@ import numpy as np
 
 from ..core.block import Block
 from ..core.threads import WORKERS
-from .summary import SLAB, Summary
+from .summary import Summary
 from .table import Table
 
 #: Tables up to this size are kept as device arrays; larger ones are read slab by slab at each iteration.
@@ -71,7 +71,7 @@ class Source:
         if len(self._coupled) == 0:
             counts[0] = self._table.n_rows
             return counts
-        for slab in self._table.slabs(SLAB):
+        for slab in self._table.slabs():
             counts += np.bincount(np.isnan(slab[:, self._coupled]).sum(axis=1), minlength=len(counts))
         return counts
 
@@ -89,12 +89,12 @@ class Source:
             self._sizes,
             self._coupled,
             self._rows_per_piece,
-            None if self._keep else SLAB,
+            None if self._keep else self._table.slab_rows,
             self._label is None,
             self._complete,
         )
         start = 0
-        for slab in self._table.slabs(self._table.n_rows if self._keep else SLAB):
+        for slab in self._table.slabs(self._table.n_rows if self._keep else None):
             stop = start + len(slab)
             weight = np.ones(len(slab)) if self._weight is None else self._weight[start:stop]
             label = np.full(len(slab), -1, np.int32) if self._label is None else self._label[start:stop]

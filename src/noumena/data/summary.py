@@ -7,9 +7,6 @@ import numpy as np
 from ..core.errors import DataError
 from .table import Table
 
-#: Rows read at a time: 65,536 × 16 float64 are 8 MB.
-SLAB = 65_536
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -59,7 +56,7 @@ def summarise(table: Table, weight: np.ndarray | None = None) -> Summary:
     low, high = np.full(d, np.inf), np.full(d, -np.inf)
     histogram = np.zeros(d + 1, dtype=np.int64)
     rows, total = 0, 0.0
-    for slab in table.slabs(SLAB):
+    for slab in table.slabs():
         w = np.ones(len(slab)) if weight is None else weight[rows : rows + len(slab)]
         rows += len(slab)
         if not w.all():

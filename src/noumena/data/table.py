@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayTable", "ParquetTable", "SparseTable", "Table", "TableFileError", "read_table"]
 
+_SLAB_CELLS = 2**20
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table(abc.ABC):
@@ -62,8 +64,16 @@ class Table(abc.ABC):
         return self.shape[1]
 
     @final
-    def slabs(self, rows: int) -> Generator[np.ndarray]:
+    @property
+    def slab_rows(self) -> int:
+        """Rows that are read at a time: 8 MB of float64, where that is neither very few rows nor very many."""
+        return min(max(_SLAB_CELLS // self.n_columns, 256), 65_536)
+
+    @final
+    def slabs(self, rows: int | None = None) -> Generator[np.ndarray]:
         """Return the rows in order, in C-contiguous float64 arrays of shape (rows, n_columns); the last may be shorter.
+
+        ``slab_rows`` of them at a time, unless it is said how many.
 
         Each call starts anew. Slabs of an in-memory float64 array are views of it: do not write to them. Slabs from
         disk are decoded in a background thread, at most two ahead; closing the generator ends the thread.
@@ -75,6 +85,7 @@ class Table(abc.ABC):
         TableFileError
             Where a file is damaged, or is not the one it was when the table was opened.
         """
+        rows = self.slab_rows if rows is None else rows
         if rows < 1:
             raise ValueError(f"a slab needs at least one row, got rows={rows}")
         return self._slabs(int(rows))

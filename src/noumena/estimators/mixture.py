@@ -47,6 +47,8 @@ CELLS: dict[str, type[Cells]] = {
     "zero-inflated-poisson": ZeroInflatedPoisson,
 }
 FAMILIES = ("normal", *CELLS)
+#: Columns of whole numbers that average more than this are not taken for counts unless it is said.
+MOST_COUNTED = 20
 #: Families whose columns may hold anything, and are coded.
 _CODED = ("bernoulli", "categorical")
 
@@ -74,8 +76,9 @@ class Mixture(TabularMixture):
         ``"log-normal"``, ``"gamma"``, ``"exponential"``, ``"beta"``, ``"von-mises"``, ``"poisson"``,
         ``"negative-binomial"``, ``"zero-inflated-poisson"``, ``"binomial"``, ``"bernoulli"``, ``"categorical"``. A
         tuple of columns with ``"normal"`` is one multivariate normal; other columns of the table take no part. None
-        takes every column, with a family by its type: truth values and columns of only 0 and 1 are Bernoulli, text and
-        categories categorical, other whole numbers from 0 Poisson, all else normal; ``families_`` shows the choice.
+        takes every column, with a family by its type and values: truth values and columns of only 0 and 1 are
+        Bernoulli, text and categories categorical, whole numbers that begin at 0 or 1 and average 20 at most Poisson,
+        all else normal; ``families_`` shows the choice.
     n_components : int, default=1
         K.
     covariance : str, default="VVV"
@@ -278,7 +281,10 @@ def inferred(array: Any) -> str:
     # whole numbers beside missing cells come as floats from pandas: the values say more than the type
     if len(values) == 0 or values.min() < 0 or not np.array_equal(values, np.floor(values)):
         return "normal"
-    return "bernoulli" if values.max() <= 1 else "poisson"
+    if values.max() <= 1:
+        return "bernoulli"
+    # whole numbers far from 0 are measurements (grams, years) more often than counts
+    return "poisson" if values.min() <= 1 and values.mean() <= MOST_COUNTED else "normal"
 
 
 def _parts(kinds: dict[tuple[int, ...], str], joint: dict[tuple[int, ...], str]) -> list[Part]:

@@ -13,14 +13,15 @@ from ..core.lanes import stack
 from ..core.restarts import fit_best
 from ..core.result import Fit
 from ..data.source import Source
-from ..data.summary import SLAB, Summary
+from ..data.summary import Summary
 from ..data.table import ArrayTable, Table
 from ..families.family import Family
 from ..models.mixture import Mixture, MixtureNatural
 from ..models.starts import Method, responsibilities
 
-#: Starts are looked for on at most so many rows.
-START_ROWS = 20_000
+#: Starts are looked for on at most so many rows, and on fewer of a table with many columns: so many cells, but no fewer
+#: than the least number of rows.
+START_ROWS, _START_CELLS, _LEAST_START_ROWS = 20_000, 2_000_000, 2_000
 #: Numbers a piece may hold: 1.6 MB, which the caches near the cores take.
 _PIECE_NUMBERS = 150_000
 #: Rows are merged where so many of them have fewer different ones than this share.
@@ -57,16 +58,24 @@ class Problem:
 def merged(problem: Problem) -> Problem:
     """The problem with identical rows as one, of their summed weight; as it is where that saves little."""
     table = problem.table
-    few = problem.sample()[:_MERGE_SAMPLE]
-    if len(np.unique(few, axis=0)) > _MERGE_SHARE * len(few):
+    few = _keys(problem.sample()[:_MERGE_SAMPLE])
+    if len(np.unique(few)) > _MERGE_SHARE * len(few):
         return problem
     x = table.to_array()
     label = np.full(len(x), -1.0) if problem.label is None else problem.label
-    rows, which = np.unique(np.column_stack([x, label]), axis=0, return_inverse=True)
+    both = np.column_stack([x, label])
+    _, first, which = np.unique(_keys(both), return_index=True, return_inverse=True)
+    rows = both[first]
     weight = np.bincount(which.ravel(), problem.weight, minlength=len(rows))
     smaller = ArrayTable(array=np.ascontiguousarray(rows[:, :-1]), names=table.names)
     known = None if problem.label is None else rows[:, -1].astype(np.int32)
     return Problem(smaller, replace(problem.summary, n_rows=len(rows)), weight.astype(float), known)
+
+
+def _keys(rows: np.ndarray) -> np.ndarray:
+    """One comparable value for each row, the same for the same cells; a missing cell equals a missing cell."""
+    same = np.ascontiguousarray(np.where(np.isnan(rows), np.nan, rows) + 0.0)  # one NaN, and no −0
+    return same.view(np.dtype((np.void, same.itemsize * same.shape[1]))).ravel()
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,8 @@ class Given:
 def _rows_per_piece(family: Family, width: int, missing: int) -> int:
     """A power of two, so that few shapes occur."""
     wanted = _PIECE_NUMBERS / family.footprint(width, missing)
-    return int(np.clip(2 ** round(np.log2(wanted)), 64, 16_384))
+    # matrix products of fewer rows are slow
+    return int(np.clip(2 ** round(np.log2(wanted)), 64 if missing else 256, 16_384))
 
 
 def fit_mixtures(
@@ -178,10 +188,11 @@ def _sample(problem: Problem, rng: np.random.Generator) -> _Sample:
     rows = np.arange(n)
     if problem.weight is not None:
         rows = rows[problem.weight > 0]
-    if len(rows) > START_ROWS:
-        rows = np.sort(rng.choice(rows, START_ROWS, replace=False))
+    most = min(max(_START_CELLS // table.n_columns, _LEAST_START_ROWS), START_ROWS)
+    if len(rows) > most:
+        rows = np.sort(rng.choice(rows, most, replace=False))
     parts, start = [], 0
-    for slab in table.slabs(SLAB):
+    for slab in table.slabs():
         stop = start + len(slab)
         low, high = np.searchsorted(rows, [start, stop])
         parts.append(slab[rows[low:high] - start])

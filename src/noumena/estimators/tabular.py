@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 from ..core.errors import ColumnMismatchError, DataError
 from ..data.coded import Columns, Levels, coded, decoded, read_columns
 from ..data.output import table_like, table_of
-from ..data.summary import SLAB
 from ..data.table import Table
 from ..families.categorical import Categorical
 from ..families.cells import Cells
@@ -45,7 +44,7 @@ class CompletingMixture(MixtureEstimator):
         """
         names, start = self._column_names(), 0
         supports = [(kind, [j for j in columns if j not in self._codes]) for kind, columns in self._supports()]
-        for slab in table.slabs(SLAB) if any(columns for _, columns in supports) else ():
+        for slab in table.slabs() if any(columns for _, columns in supports) else ():
             for kind, columns in supports:
                 own = slab[:, columns]
                 bad = ~(np.isnan(own) | kind.contains(own))

@@ -1,8 +1,10 @@
 """Products of families: groups of columns that are independent given the component."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -49,15 +51,14 @@ class Product(Family):
         return Product(tuple(part.for_bound() for part in self.parts), self.columns)
 
     def natural(self, parameters: ProductParameters) -> tuple[Natural, ...]:
-        return tuple(part.natural(own) for part, own in zip(self.parts, parameters.parts, strict=True))
+        return tuple(self._in_turn(lambda part, own: part.natural(own), parameters.parts))
 
     def prepare(self, natural: tuple[Natural, ...]) -> tuple[Natural, ...]:
         return tuple(part.prepare(own) for part, own in zip(self.parts, natural, strict=True))
 
     def log_normaliser(self, natural: tuple[Natural, ...]) -> Float[Array, " K"]:
-        return sum(
-            (part.log_normaliser(own) for part, own in zip(self.parts, natural, strict=True)), start=jnp.asarray(0.0)
-        )
+        found = self._in_turn(lambda part, own: part.log_normaliser(own), natural, first=natural)
+        return sum(found, start=jnp.asarray(0.0))
 
     def marginal(self, natural: tuple[Natural, ...], block: Block) -> Float[Array, "rows K"]:
         parts = zip(self.parts, natural, self.columns, strict=True)
@@ -69,12 +70,29 @@ class Product(Family):
     def maximise(
         self, count: Float[Array, " K"], stats: tuple[Natural, ...], previous: ProductParameters
     ) -> ProductParameters:
-        parts = zip(self.parts, stats, previous.parts, strict=True)
-        return ProductParameters(tuple(part.maximise(count, own, before) for part, own, before in parts))
+        found = self._in_turn(lambda part, own, before: part.maximise(count, own, before), stats, previous.parts)
+        return ProductParameters(tuple(found))
 
     def log_prior(self, parameters: ProductParameters) -> Float[Array, " K"]:
-        parts = zip(self.parts, parameters.parts, strict=True)
-        return sum((part.log_prior(own) for part, own in parts), start=jnp.asarray(0.0))
+        found = self._in_turn(lambda part, own: part.log_prior(own), parameters.parts)
+        return sum(found, start=jnp.asarray(0.0))
+
+    def _in_turn(self, function: Callable[..., Any], *inputs: tuple[Any, ...], first: Any = ()) -> list[Any]:
+        """``function`` of each part, one after the other.
+
+        Two factorisations of stacks of matrices may wait for each other for good if a program holds them side by side
+        (CONTRIBUTING says why), so each part that factorises waits for the one before it, and for ``first``.
+        """
+        found, before = [], [first] if first else []
+        for part, *own in zip(self.parts, *inputs, strict=True):
+            if part.holes_are_free:
+                found.append(function(part, *own))
+                continue
+            for earlier in before:
+                own[0] = _after(own[0], earlier)
+            found.append(function(part, *own))
+            before = [found[-1]]
+        return found
 
     def collapsed(self, parameters: ProductParameters) -> Bool[Array, " K"]:
         each = [part.collapsed(own) for part, own in zip(self.parts, parameters.parts, strict=True)]
@@ -96,6 +114,13 @@ class Product(Family):
 
     def footprint(self, n_components: int, missing: int) -> int:
         return sum(part.footprint(n_components, missing) for part in self.parts)
+
+
+def _after(tree: Any, earlier: Any) -> Any:
+    """The tree, as something that cannot be computed with before ``earlier`` is known."""
+    numbers = [leaf for leaf in jax.tree.leaves(earlier) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    nothing = 0.0 * sum((jnp.sum(leaf) for leaf in numbers), start=jnp.asarray(0.0))
+    return jax.tree.map(lambda leaf: leaf + nothing if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf, tree)
 
 
 def _of_columns(block: Block, part: Family, columns: tuple[int, ...]) -> Block:

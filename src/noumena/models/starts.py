@@ -106,23 +106,22 @@ def _kmeans(
 
 def _seed(distances, filled, weight, centres, chosen, k, rng):  # type: ignore[no-untyped-def]
     """k-means++ (Arthur & Vassilvitskii 2007): each new centre is a row, drawn with probability ∝ squared distance."""
+    closest = distances(centres[chosen]).min(axis=1) if chosen else np.full(len(filled), np.inf)
     for component in range(k):
         if component in chosen:
             continue
-        if chosen:
-            nearest = distances(centres[chosen]).min(axis=1) * weight
-        else:
-            nearest = weight
+        nearest = closest * weight if chosen else weight
         total = nearest.sum()
         chance = nearest / total if total > 0 else weight / weight.sum()
         # the best of a few draws, as greedy k-means++ has it
         draws = rng.choice(len(filled), size=2 + int(np.log(k)) if chosen else 1, p=chance)
         if len(draws) > 1:
             trial = distances(filled[draws])
-            best = np.minimum(trial, (nearest / np.maximum(weight, 1e-300))[:, None])
+            best = np.minimum(trial, closest[:, None])
             draws = draws[[int((best * weight[:, None]).sum(axis=0).argmin())]]
         centres[component] = filled[draws[0]]
         chosen.append(component)
+        closest = np.minimum(closest, distances(centres[component : component + 1])[:, 0])
     return centres
 
 

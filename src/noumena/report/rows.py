@@ -10,7 +10,6 @@ import numpy as np
 from ..data.table import Table
 
 #: Rows read at a time.
-SLAB = 65_536
 #: Rows drawn in a scatter plot.
 MOST_DRAWN = 5_000
 #: Distinct patterns remembered; beyond, the rarest so far make room.
@@ -28,7 +27,7 @@ def take_rows(table: Table, index: np.ndarray) -> np.ndarray:
     """These rows (ascending row numbers), shape (len(index), d)."""
     out = np.empty((len(index), table.n_columns))
     first = done = 0
-    with contextlib.closing(table.slabs(SLAB)) as slabs:
+    with contextlib.closing(table.slabs()) as slabs:
         for slab in slabs:
             upto = int(np.searchsorted(index, first + len(slab)))
             out[done:upto] = slab[index[done:upto] - first]
@@ -74,7 +73,7 @@ def missing_patterns(table: Table) -> Missing:
     seen: Counter[bytes] = Counter()
     per_column = np.zeros(d, dtype=np.int64)
     complete = empty = 0
-    with contextlib.closing(table.slabs(SLAB)) as slabs:
+    with contextlib.closing(table.slabs()) as slabs:
         for slab in slabs:
             hole = np.isnan(slab)
             per_column += hole.sum(axis=0)
