@@ -497,3 +497,37 @@ def test_ctrl_c_before_the_fit_leaves_nothing(fitted: Path, there: Path, monkeyp
     result = run("fit", fitted / "table.csv", "--components", 2, code=130)
     assert result.stderr.splitlines()[-1] == "interrupted: no file was left half written"
     assert os.listdir() == []
+
+
+@pytest.fixture(scope="module")
+def mixed_model(tmp_path_factory):
+    """A model of text and counts, and the file it was fitted on, with a hole in each column."""
+    folder = tmp_path_factory.mktemp("mixed")
+    rows = [f"{count},{'yes' if count > 4 else 'no'}" for count in (0, 1, 2, 9, 8, 11, 1, 10)]
+    (folder / "table.csv").write_text("\n".join(["visits,smoker", *rows, ",yes", "3,"]) + "\n")
+    families = {"visits": "poisson", "smoker": "categorical"}
+    noumena.Mixture(families, 2, prior="default", random_state=0).fit(folder / "table.csv").save(folder / "m.noumena")
+    return folder / "m.noumena", folder / "table.csv"
+
+
+def test_commands_take_models_of_other_families(mixed_model, tmp_path):
+    model, table = mixed_model
+    for command, file in (("predict", "labels.csv"), ("impute", "filled.csv")):
+        outcome = CliRunner().invoke(app, [command, str(model), str(table), "--out", str(tmp_path / file)])
+        assert outcome.exit_code == 0, outcome.output
+    filled = (tmp_path / "filled.csv").read_text().splitlines()
+    assert filled[0] == "visits,smoker"
+    assert filled[10].split(",")[1] == "no"
+    assert 5 < float(filled[9].split(",")[0]) < 12
+    outcome = CliRunner().invoke(app, ["sample", str(model), "--rows", "5", "--out", str(tmp_path / "new.csv")])
+    assert outcome.exit_code == 0, outcome.output
+    assert {line.split(",")[1] for line in (tmp_path / "new.csv").read_text().splitlines()[1:]} <= {"yes", "no"}
+
+
+def test_the_report_says_which_models_it_knows(mixed_model, tmp_path):
+    model, table = mixed_model
+    outcome = CliRunner().invoke(app, ["report", str(model), str(table), "--out", str(tmp_path / "page.html")])
+    assert outcome.exit_code != 0
+    assert not (tmp_path / "page.html").exists()
+    with pytest.raises(noumena.NoumenaError, match="knows Gaussian mixtures only so far, and this is a Mixture"):
+        noumena.plot(noumena.load(model), table)

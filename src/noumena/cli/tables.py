@@ -195,7 +195,7 @@ def _needs_quotes(column: pa.ChunkedArray) -> bool:
 
 
 def filled(
-    path: Path, names: Sequence[str], arrays: Sequence[np.ndarray], *, numbered: bool, verbatim: bool
+    path: Path, names: Sequence[str], arrays: Sequence[np.ndarray | pa.Table], *, numbered: bool, verbatim: bool
 ) -> pa.Table:
     """The table in a file with the missing cells of some columns filled, all other columns as they are.
 
@@ -204,7 +204,7 @@ def filled(
     path : Path
     names : sequence of str
         The columns of ``arrays``.
-    arrays : sequence of array, shape (n_rows, n_columns)
+    arrays : sequence of array, shape (n_rows, n_columns), or pyarrow.Table
         Completed tables; they are stacked.
     numbered : bool
         Whether a first column ``draw`` numbers them, from 1.
@@ -217,10 +217,13 @@ def filled(
     parts = []
     for draw, array in enumerate(arrays, start=1):
         part = whole
-        for name, values in zip(names, array.T, strict=True):
+        columns: list[Any]
+        columns = [pa.array(values) for values in array.T] if isinstance(array, np.ndarray) else list(array.columns)
+        for name, values in zip(names, columns, strict=True):
             position = whole.column_names.index(name)
-            if _has_missing(whole.column(position)):  # a complete column keeps its type
-                part = part.set_column(position, name, pa.array(values))
+            # a complete column of numbers keeps its type; text is read here with its empty cells, which count as holes
+            if _has_missing(whole.column(position)) or pa.types.is_string(values.type):
+                part = part.set_column(position, name, values)
         if numbered:
             part = part.add_column(0, "draw", pa.array(np.full(part.num_rows, draw)))
         parts.append(part)

@@ -172,8 +172,10 @@ def sample(
     check_output(out, model, force=force)
     estimator = _load(model)
     drawn, _ = estimator.sample(rows, random_state=seed)
-    names = _names(estimator) or [f"x{i}" for i in range(drawn.shape[1])]
-    write_table(pa.table(dict(zip(names, drawn.T, strict=True))), out)
+    if not isinstance(drawn, pa.Table):
+        names = _names(estimator) or [f"x{i}" for i in range(drawn.shape[1])]
+        drawn = pa.table(dict(zip(names, drawn.T, strict=True)))
+    write_table(drawn, out)
 
 
 def report(

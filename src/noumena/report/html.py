@@ -22,7 +22,7 @@ from .embed import embedded
 from .membership import Membership, membership, rows_to_draw
 from .plots import CRITERIA, MOST_PAIRS, plot, plot_drawn, plot_holes, plot_trace
 from .projection import separation
-from .rows import missing_patterns, take_rows
+from .rows import missing_patterns, only_gaussian, take_rows
 from .words import headline, outcome, structure_in_words, warnings_in_words
 
 #: Of a table with more columns than can be paired, so many are: those that separate the components best.
@@ -77,6 +77,7 @@ def write_report(
     >>> "2 clusters of 8 rows by 1 column" in page.read_text()
     True
     """
+    only_gaussian(estimator, "the report")
     target = Path(path).expanduser()
     if target.is_dir() or not target.parent.is_dir():  # before the work, not after it
         why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"

@@ -18,7 +18,7 @@ from ..data.table import Table, read_table
 from .digits import count, number, percent
 from .membership import Drawn, rows_to_draw
 from .projection import separating_projection
-from .rows import Missing, missing_patterns
+from .rows import Missing, missing_patterns, only_gaussian
 from .scatter import column_plot, pair_plot, projection_plot
 from .style import ACCENT, COLOURS, INK, MUTED, SMALL, colour, dress, key, label, marker, new_figure, shown, title
 
@@ -63,6 +63,7 @@ def plot(subject: Any, X: Any = None, *, columns: Sequence[str | int] | None = N
     """
     if hasattr(subject, "table_") and hasattr(subject, "criterion"):
         return _plot_selection(subject)
+    only_gaussian(subject, "plot")
     if X is None:
         raise TypeError(f"plot({type(subject).__name__}) needs the table to draw: plot(estimator, X)")
     density, table = subject._density(), subject._table(X)
@@ -96,7 +97,8 @@ def _plot_selection(selection: Any) -> Figure:
     column, word, higher = CRITERIA[selection.criterion]
     table, good = selection.table_, usable(selection)
     size = np.array(table.column("n_components").to_pylist())
-    structure = np.array(table.column("covariance").to_pylist(), dtype=object)
+    named = "covariance" in table.column_names
+    structure = np.array(table.column("covariance").to_pylist() if named else [""] * len(size), dtype=object)
     value = np.array(table.column(column).to_pylist(), dtype=float)
     structures = list(dict.fromkeys(structure))
     best = int(np.flatnonzero(good)[(value[good] if higher else -value[good]).argmax()]) if good.any() else None
