@@ -10,6 +10,16 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 REFERENCE = Path(__file__).parent / "reference"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def programs_dropped():
+    """Forget compiled programs after each file: each holds memory maps, of which Linux allows a process 65,530.
+
+    The suite compiles several thousand; where maps run out, the compiler dies of a segmentation fault.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def float64():
     """Double precision inside the test; the package's public functions see to it themselves."""

@@ -76,7 +76,7 @@ def test_tables_of_every_kind_give_the_same_fit(tmp_path, fitted):
 def test_a_streamed_table_gives_the_same_fit(tmp_path, fitted, monkeypatch):
     """Blocks of a fixed shape, filled across slabs: read again at every iteration."""
     monkeypatch.setattr("noumena.data.source.RESIDENT_BYTES", 0)
-    monkeypatch.setattr("noumena.data.source.SLAB", 64)
+    monkeypatch.setattr("noumena.data.table.Table.slab_rows", property(lambda self: 64))
     streamed = nm.GaussianMixture(2, random_state=0, tol=1e-8).fit(HOLED)
     np.testing.assert_allclose(streamed.means_, fitted.means_, rtol=1e-9)
     np.testing.assert_allclose(streamed.predict_proba(HOLED), fitted.predict_proba(HOLED), atol=1e-9)
