@@ -13,25 +13,7 @@ from .tabular import CompletingMixture
 
 
 class CellMixture(CompletingMixture):
-    """Base of the mixtures whose cells are numbers of one family.
-
-    Parameters
-    ----------
-    n_components : int, default=1
-        K.
-    prior : "default", optional
-        One row of the table's averages for each component (a conjugate prior): the fit is then maximum a posteriori.
-    n_init : int, default=1
-        Number of starts, side by side: first as short runs, then the best quarter to convergence.
-    init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
-        As in `GaussianMixture`.
-    tol : float, default=1e-4
-        Projected remaining gain in total log likelihood, in nats, at which the fit has converged.
-    max_iter : int, default=1000
-    accelerate : {"squarem", "anderson", None}, default="squarem"
-    random_state : int, RandomState or None
-    verbose : int, default=0
-    """
+    """Base of the mixtures whose cells are numbers of one family."""
 
     _kind: ClassVar[type[Cells]]
 
@@ -74,11 +56,27 @@ class CellMixture(CompletingMixture):
 
 
 class BernoulliMixture(CellMixture):
-    __doc__ = f"""Mixture of independent Bernoulli columns: cells are 0 or 1, or missing.
+    """Mixture of independent Bernoulli columns: cells are 0 or 1, or missing.
 
     The probability of a row is Σ_k π_k Π_j p_kj^x_j (1 − p_kj)^(1 − x_j). Tables of whole bytes (uint8, bool) are kept
     as they are and read piece by piece.
-    {(CellMixture.__doc__ or "").partition("family.")[2].rstrip()}
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        K.
+    prior : "default", optional
+        One row of the table's averages for each component (a conjugate prior): the fit is then maximum a posteriori.
+    n_init : int, default=1
+        Number of starts, side by side: first as short runs, then the best quarter to convergence.
+    init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
+        As in `GaussianMixture`.
+    tol : float, default=1e-4
+        Projected remaining gain in total log likelihood, in nats, at which the fit has converged.
+    max_iter : int, default=1000
+    accelerate : {"squarem", "anderson", None}, default="squarem"
+    random_state : int, RandomState or None
+    verbose : int, default=0
 
     Attributes
     ----------
@@ -104,10 +102,26 @@ class BernoulliMixture(CellMixture):
 
 
 class PoissonMixture(CellMixture):
-    __doc__ = f"""Mixture of independent Poisson columns: cells are counts, or missing.
+    """Mixture of independent Poisson columns: cells are counts, or missing.
 
     The probability of a row is Σ_k π_k Π_j Poisson(x_j | λ_kj).
-    {(CellMixture.__doc__ or "").partition("family.")[2].rstrip()}
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        K.
+    prior : "default", optional
+        One row of the table's averages for each component (a conjugate prior): the fit is then maximum a posteriori.
+    n_init : int, default=1
+        Number of starts, side by side: first as short runs, then the best quarter to convergence.
+    init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
+        As in `GaussianMixture`.
+    tol : float, default=1e-4
+        Projected remaining gain in total log likelihood, in nats, at which the fit has converged.
+    max_iter : int, default=1000
+    accelerate : {"squarem", "anderson", None}, default="squarem"
+    random_state : int, RandomState or None
+    verbose : int, default=0
 
     Attributes
     ----------
