@@ -1,10 +1,13 @@
 """Mixtures of other families: published fits, brute force, equality between estimators, bad input."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from scipy import stats
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import noumena as nm
 from conftest import real_path
@@ -394,3 +397,15 @@ def test_a_component_that_collapses_is_told(table):
     ages = np.concatenate([np.random.default_rng(0).gamma(30, 1.0, 80), [500.0] * 4])
     with pytest.warns(nm.DegenerateWarning, match=r"component \d .*use fewer components"):
         nm.Mixture({"age": "gamma"}, n_components=2, random_state=0).fit(pd.DataFrame({"age": ages}))
+
+
+# ------------------------------------------------------------------------------------------------------ scikit-learn
+
+
+@parametrize_with_checks([nm.Mixture(), nm.StudentTMixture()])
+def test_scikit_learns_own_checks(estimator, check):
+    """Those whose cells may be any numbers; scikit-learn hands real numbers to estimators of bits and counts, too."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nm.ConvergenceWarning)
+        warnings.simplefilter("ignore", nm.DegenerateWarning)
+        check(estimator)

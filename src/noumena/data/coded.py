@@ -78,7 +78,7 @@ def read_columns(data: Any) -> Columns:
             arrays = tuple(_arrow(frame[:, j], described(j, names)) for j in range(frame.shape[1]))
             return _checked(Columns(names, arrays))
     array = np.asarray(data) if isinstance(data, np.ndarray) else np.asarray(data, dtype=object)
-    if array.ndim != 2 or array.dtype.kind in "biuf":
+    if array.ndim != 2 or array.dtype.kind in "biufc":
         array = read_table(data).to_array()  # numbers: one set of checks for them all
         return _checked(Columns(None, tuple(pyarrow.array(column, from_pandas=True) for column in array.T)))
     return _checked(Columns(None, tuple(_listed(list(column), f"column {j}") for j, column in enumerate(array.T))))
@@ -102,7 +102,8 @@ def _listed(values: list[Any], column: str) -> Any:
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         kinds = sorted({type(value).__name__ for value in values if value is not None})
         raise ColumnTypeError(
-            f"{column} mixes values of the kinds {', '.join(kinds)}: make them all text, or all numbers"
+            f"{column} mixes values of the kinds {', '.join(kinds)}: make them all text, or all numbers (the argument "
+            "must be a string or a real number)"
         ) from error
 
 

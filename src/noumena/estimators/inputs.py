@@ -13,7 +13,7 @@ from ..data.table import Table, read_table
 
 def table_for_fit(estimator: Any, data: Any, *, least_rows: int) -> Table:
     """Read the table and set ``n_features_in_`` and ``feature_names_in_``."""
-    _refuse_sparse(estimator, data)
+    refuse_sparse(estimator, data)
     table = read_table(data)
     check_least_rows(table, least_rows)
     adopt_columns(estimator, table.n_columns, table.names)
@@ -40,7 +40,7 @@ def adopt_columns(estimator: Any, n_columns: int, names: tuple[str, ...] | None)
 
 def table_for_use(estimator: Any, data: Any) -> Table:
     """Read a table that must have the columns of the fit; from files, those columns are picked by name."""
-    _refuse_sparse(estimator, data)
+    refuse_sparse(estimator, data)
     names = getattr(estimator, "feature_names_in_", None)
     if isinstance(data, str | os.PathLike):
         table = read_table(data, columns=None if names is None else list(names), numeric_only=names is None)
@@ -61,7 +61,7 @@ def table_for_use(estimator: Any, data: Any) -> Table:
     return table
 
 
-def _refuse_sparse(estimator: Any, data: Any) -> None:
+def refuse_sparse(estimator: Any, data: Any) -> None:
     if issparse(data) and not estimator.__sklearn_tags__().input_tags.sparse:
         raise ColumnTypeError(
             f"Sparse data was passed, but {type(estimator).__name__} takes every cell for a measurement, zeros too: "

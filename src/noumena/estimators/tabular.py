@@ -17,7 +17,7 @@ from ..families.categorical import Categorical
 from ..families.cells import Cells
 from ..families.product import Product
 from ..models.completion import drawn_cells, expected_cells, level_probabilities
-from .inputs import adopt_columns, check_least_rows
+from .inputs import adopt_columns, check_least_rows, refuse_sparse
 from .mixture_estimator import MixtureEstimator
 from .mixture_fitting import Problem
 from .parameters import integer
@@ -159,6 +159,7 @@ class TabularMixture(CompletingMixture):
         """The columns that take part, and their numbers and codes; sets ``_codes``."""
 
     def _read(self, X: Any) -> Table:
+        refuse_sparse(self, X)
         columns, table = self._understand(X)
         check_least_rows(table, 2)
         adopt_columns(self, table.n_columns, columns.names)
@@ -166,6 +167,7 @@ class TabularMixture(CompletingMixture):
 
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
+        refuse_sparse(self, X)
         columns, names = read_columns(X), getattr(self, "feature_names_in_", None)
         if names is not None and columns.names is not None:
             columns = columns.select(list(names))
