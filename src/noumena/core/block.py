@@ -26,6 +26,8 @@ class Block(eqx.Module):
         The missing columns of each pattern in rising order; places that a pattern does not need hold d, d + 1, …, each
         its own. Rows that share a pattern share what depends on it alone. With as many patterns as rows, row i has
         pattern i.
+    given : array, shape (pieces, rows, p), or None
+        What the row's density is conditional on: covariates, without missing cells.
     complete : bool
         Whether it is known that no cell of ``x`` is missing.
     """
@@ -35,6 +37,7 @@ class Block(eqx.Module):
     label: Int[Array | np.ndarray, "*pieces rows"] | None = None
     pattern: Int[Array | np.ndarray, "*pieces rows"] | None = None
     columns: Int[Array | np.ndarray, "*pieces patterns m"] | None = None
+    given: Float[Array | np.ndarray, "*pieces rows p"] | None = None
     complete: bool = eqx.field(static=True, default=False)
 
     @property

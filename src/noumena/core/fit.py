@@ -23,6 +23,8 @@ from .threads import one_blas_thread
 #: Called after every E-step with (iteration, objective of each lane, number of lanes still running).
 Progress: TypeAlias = Callable[[int, Float[np.ndarray, " lanes"], int], None]
 
+#: A Newton step that overshoots is shortened so often, by half each time.
+_HALVINGS = 12
 #: After a failed proof of convergence, so many accelerated steps go by before the next one.
 _PATIENCE = 6
 
@@ -140,6 +142,7 @@ class _Run:
         self.objective = self._bound + prior
         self.lanes = [_Lane() for _ in self.objective]
         self._plain = np.full(len(self.lanes), start is None)
+        self._reach = np.ones(len(self.lanes))  # how far a plain step goes, from what was given to what was gathered
         for state, value in zip(self.lanes, self.objective, strict=True):
             state.record(float(value), True)
             if not np.isfinite(value):
@@ -152,8 +155,10 @@ class _Run:
     def step(self) -> None:
         """One M-step and the E-step after it; lanes whose objective would fall stay where they were."""
         proposal = self._extrapolate.propose(self._given, self._gathered)
-        proposal = np.where(self._plain[:, None] | ~np.isfinite(proposal), self._gathered, proposal)
-        extrapolated = np.any(proposal != self._gathered, axis=1)
+        plain = self._given + self._reach[:, None] * (self._gathered - self._given)
+        plain = np.where(self._reach[:, None] == 1, self._gathered, plain)
+        proposal = np.where(self._plain[:, None] | ~np.isfinite(proposal), plain, proposal)
+        extrapolated = np.any(proposal != plain, axis=1)
         candidate, seen, at_edge = maximisation(self._current, self._restore(proposal))
         bound, stats = self._gather(seen)
         prior, degenerate = (np.asarray(part) for part in at_edge)
@@ -167,8 +172,9 @@ class _Run:
             state = self.lanes[i]
             state.record(float(objective[i]), bool(accept[i]))
             if accept[i]:
+                self._reach[i] = min(1.0, 2 * self._reach[i])
                 _judge(state, float(gain[i]), float(noise[i]), bool(extrapolated[i]), self._tol, self._accelerated)
-            elif not extrapolated[i]:
+            elif not extrapolated[i] and not self._shortened(i):
                 state.status = _fallen(float(objective[i]), bool(degenerate[i] | self._degenerate[i]))
         if np.any(rejected := running & ~accept):
             self._extrapolate.rejected(rejected)
@@ -179,6 +185,18 @@ class _Run:
         self.objective = np.where(accept, objective, self.objective)
         self._bound = np.where(accept, bound, self._bound)
         self._degenerate = np.where(accept, degenerate, self._degenerate)
+
+    def _shortened(self, lane: int) -> bool:
+        """Whether the next plain step of a lane can be, and is, half as long as the one that overshot.
+
+        Statistics between those given and those gathered lead to parameters between: for a Newton step on the normal
+        equations the way from the ones to the others begins uphill.
+        """
+        stuck = np.array_equal(self._given[lane], self._gathered[lane])
+        if self._current.exact() or stuck or self._reach[lane] <= 0.5**_HALVINGS:
+            return False
+        self._reach[lane] *= 0.5
+        return True
 
     def outcome(self) -> list[Fit]:
         """The fit of each lane, with the status of those that have not ended by themselves."""

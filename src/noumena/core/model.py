@@ -82,6 +82,14 @@ class Model(eqx.Module):
         ``self`` holds the parameters that the statistics were taken at, for M-steps that iterate.
         """
 
+    def exact(self) -> bool:
+        """Whether `update` reaches the maximum.
+
+        Where it is a Newton step towards it, as in regressions with a link, a step may overshoot: the loop then
+        shortens steps after which the objective would fall.
+        """
+        return True
+
     def log_prior(self) -> Float[Array, ""] | float:
         """Log density of the prior at θ (0 for maximum likelihood); the loop raises Σ bound + log prior."""
         return 0.0

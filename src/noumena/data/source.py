@@ -98,7 +98,8 @@ class Source:
             stop = start + len(slab)
             weight = np.ones(len(slab)) if self._weight is None else self._weight[start:stop]
             label = np.full(len(slab), -1, np.int32) if self._label is None else self._label[start:stop]
-            yield from pending.add(slab, weight, label, np.arange(start, stop))
+            given = () if self._table.given is None else (self._table.given[start:stop],)
+            yield from pending.add(slab, weight, label, np.arange(start, stop), *given)
             start = stop
         yield from pending.rest()
 
@@ -209,12 +210,13 @@ class _Pending:
         if size:
             order, which, patterns = _sorted_by_pattern(part[0][:, self._coupled])
             part = tuple(column[order] for column in part)
-        x, weight, label, index = part
+        x, weight, label, index, *given = part
         n, room = len(x), shape[0] * shape[1]
         if n < room:
             fill = room - n
             last = np.broadcast_to(x[-1:], (fill, x.shape[1]))  # any row will do, for its weight is 0
             x = np.concatenate([x, last])
+            given = [np.concatenate([one, np.broadcast_to(one[-1:], (fill, one.shape[1]))]) for one in given]
             weight = np.concatenate([weight, np.zeros(fill)])
             label = np.concatenate([label, np.full(fill, -1, label.dtype)])
             index = np.concatenate([index, np.full(fill, -1, index.dtype)])
@@ -228,6 +230,7 @@ class _Pending:
             None if self._unlabelled else label.reshape(shape),
             pattern,
             columns,
+            given[0].reshape(*shape, -1) if given else None,
             self._complete,
         )
         return block, index.reshape(shape)

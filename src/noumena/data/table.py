@@ -41,12 +41,15 @@ class Table(abc.ABC):
         The columns that ``numeric_only`` left out.
     shape : tuple of int
         ``(n_rows, n_columns)``, both at least 1 and known before any row is read.
+    given : array, shape (n_rows, p), or None
+        Columns beside the table's own, which a model's density of these is conditional on: covariates.
     in_memory : bool
         False if each pass decodes the rows from disk again.
     """
 
     names: tuple[str, ...] | None
     left_out: tuple[str, ...] = ()
+    given: np.ndarray | None = None
     in_memory: ClassVar[bool] = True
 
     @property

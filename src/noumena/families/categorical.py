@@ -105,7 +105,7 @@ class Categorical(Cells):
         below[..., -1] = np.inf
         return (rng.random(below.shape[:-1])[..., None] > below).sum(axis=-1).astype(float)
 
-    def embedding(self, x: np.ndarray) -> np.ndarray:
+    def embedding(self, x: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
         """One column for each level, NaN where the cell is missing."""
         columns = [
             np.where(np.isnan(x[:, j]), np.nan, x[:, j] == level)

@@ -96,7 +96,9 @@ class DiagonalNormal(Family):
         shape = (n_components, self.frame.location.value.shape[0])
         return DiagonalParameters(np.zeros(shape), np.ones(shape), np.zeros(n_components, dtype=bool))
 
-    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> DiagonalNatural:
+    def statistics(
+        self, x: np.ndarray, responsibilities: np.ndarray, given: np.ndarray | None = None
+    ) -> DiagonalNatural:
         u, hole = self.frame.enter_array(x)
         return DiagonalNatural(responsibilities.T @ u, responsibilities.T @ (u * u + hole))
 

@@ -69,7 +69,7 @@ class Family(eqx.Module):
     def initial(self, n_components: int) -> Parameters:
         """Parameters of components that know nothing yet: one standard density, K times."""
 
-    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> Natural:
+    def statistics(self, x: np.ndarray, responsibilities: np.ndarray, given: np.ndarray | None = None) -> Natural:
         """Σ_n r_nk E[T(x_n)] with what is hidden taken from `initial`: what a start is made of.
 
         By default the gradient of the marginal, as in any E-step.
@@ -80,13 +80,16 @@ class Family(eqx.Module):
             In the units of the data, NaN where missing.
         responsibilities : array, shape (n, K)
             Weights included.
+        given : array, shape (n, p), optional
+            The rows' covariates.
         """
-        return jax.tree.map(np.asarray, _statistics(self, self.initial(responsibilities.shape[1]), x, responsibilities))
+        initial = self.initial(responsibilities.shape[1])
+        return jax.tree.map(np.asarray, _statistics(self, initial, x, responsibilities, given))
 
     #: Share of every row that a start spreads over all components: a probability that begins at 0 would stay there.
     blur: ClassVar[float] = 0.0
 
-    def embedding(self, x: np.ndarray) -> np.ndarray:
+    def embedding(self, x: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
         """Rows as points whose squared distances mean something, shape (n, any), NaN where unknown: for starts."""
         return x
 
@@ -113,8 +116,10 @@ class Family(eqx.Module):
 
 
 @eqx.filter_jit
-def _statistics(family: Family, parameters: Parameters, x: np.ndarray, responsibilities: np.ndarray) -> Natural:
-    block = Block(x, jnp.ones(x.shape[0]))
+def _statistics(
+    family: Family, parameters: Parameters, x: np.ndarray, responsibilities: np.ndarray, given: np.ndarray | None
+) -> Natural:
+    block = Block(x, jnp.ones(x.shape[0]), given=given)
     objective = lambda eta: jnp.sum(responsibilities * family.marginal(eta, block))  # noqa: E731
     return jax.grad(objective)(family.natural(parameters))
 

@@ -181,7 +181,7 @@ class Normal(Family):
             np.zeros(n_components, dtype=bool),
         )
 
-    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> NormalNatural:
+    def statistics(self, x: np.ndarray, responsibilities: np.ndarray, given: np.ndarray | None = None) -> NormalNatural:
         u, hole = self.frame.enter_array(x)
         quadratic = np.einsum("nk,ni,nj->kij", responsibilities, u, u, optimize=True)
         i = np.arange(x.shape[1])

@@ -101,13 +101,15 @@ class Product(Family):
     def initial(self, n_components: int) -> ProductParameters:
         return ProductParameters(tuple(part.initial(n_components) for part in self.parts))
 
-    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> tuple[Natural, ...]:
+    def statistics(
+        self, x: np.ndarray, responsibilities: np.ndarray, given: np.ndarray | None = None
+    ) -> tuple[Natural, ...]:
         parts = zip(self.parts, self.columns, strict=True)
-        return tuple(part.statistics(x[:, list(columns)], responsibilities) for part, columns in parts)
+        return tuple(part.statistics(x[:, list(columns)], responsibilities, given) for part, columns in parts)
 
-    def embedding(self, x: np.ndarray) -> np.ndarray:
+    def embedding(self, x: np.ndarray, given: np.ndarray | None = None) -> np.ndarray:
         parts = zip(self.parts, self.columns, strict=True)
-        return np.concatenate([part.embedding(x[:, list(columns)]) for part, columns in parts], axis=1)
+        return np.concatenate([part.embedding(x[:, list(columns)], given) for part, columns in parts], axis=1)
 
     def n_parameters(self, n_components: int) -> int:
         return sum(part.n_parameters(n_components) for part in self.parts)
@@ -129,10 +131,11 @@ def _of_columns(block: Block, part: Family, columns: tuple[int, ...]) -> Block:
     width, own = x.shape[1], len(columns)
     here = x if columns == tuple(range(width)) else x[:, np.array(columns)]
     if part.holes_are_free or block.columns is None:
-        return Block(here, block.weight)
+        return Block(here, block.weight, given=block.given)
     most = block.columns.shape[1]
     place_of = np.full(width + most, -1)
     place_of[list(columns)] = np.arange(own)
     place = jnp.asarray(place_of)[block.columns]
     # cells of other parts leave places that this one does not need
-    return Block(here, block.weight, None, block.pattern, jnp.where(place >= 0, place, own + jnp.arange(most)))
+    own_columns = jnp.where(place >= 0, place, own + jnp.arange(most))
+    return Block(here, block.weight, None, block.pattern, own_columns, block.given)

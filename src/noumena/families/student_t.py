@@ -173,13 +173,15 @@ class StudentT(Family):
         degrees = START if isinstance(self.freedom, str) else float(self.freedom)
         return StudentParameters(mean, scale, np.full(n_components, degrees), orientation, collapsed)
 
-    def statistics(self, x: np.ndarray, responsibilities: np.ndarray) -> StudentNatural:
+    def statistics(
+        self, x: np.ndarray, responsibilities: np.ndarray, given: np.ndarray | None = None
+    ) -> StudentNatural:
         # w as it is before the row is seen, E[w] = 1: given the row it would weigh down the clusters away from the
         # frame's centre. So a start has the moments that one of normals has, and the initial ν.
-        given = self._normal.statistics(x, responsibilities)
+        normal = self._normal.statistics(x, responsibilities)
         count = responsibilities.sum(axis=0)
         e = 0.5 * np.asarray(self.initial(1).degrees)
-        return StudentNatural(given.linear, given.quadratic, count, count * (digamma(e) - np.log(e)))
+        return StudentNatural(normal.linear, normal.quadratic, count, count * (digamma(e) - np.log(e)))
 
     def n_parameters(self, n_components: int) -> int:
         degrees = {"each": n_components, "common": 1}
