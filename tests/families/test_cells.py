@@ -52,6 +52,8 @@ class Case:
         Values (K, 1, d) and cells (n, d) to log densities (K, n, d).
     mean : callable
         Values to E[T], in the order of the natural parameters.
+    entropy : callable
+        Values to the entropies of the cells.
     within, without : list of float
         Edge values that lie in the support, and that do not.
     """
@@ -60,6 +62,7 @@ class Case:
     value: Any
     log_density: Callable[[Any, np.ndarray], np.ndarray]
     mean: Callable[[Any], tuple]
+    entropy: Callable[[Any], np.ndarray]
     within: list[float]
     without: list[float]
     settings: dict = field(default_factory=dict)
@@ -79,6 +82,30 @@ def zero_inflated_log_pmf(v: ZeroInflatedPoissonValue, x: np.ndarray) -> np.ndar
     return np.log(np.where(x == 0, v.inflation, 0.0) + (1 - v.inflation) * stats.poisson.pmf(x, v.rate))
 
 
+def count_entropy(log_pmf: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """−Σ p log p over 2000 counts, of which the last has less than 1e-40 in the cases below."""
+    with np.errstate(divide="ignore"):
+        log = log_pmf(np.arange(2000.0)[:, None, None])
+    return -np.sum(np.exp(log) * np.where(np.isfinite(log), log, 0.0), axis=0)
+
+
+def measure(case: "Case") -> tuple[np.ndarray, np.ndarray]:
+    """Points, shape (n,), over the support and what each of them stands for: sums, or the trapezoid rule.
+
+    The rule is spectrally accurate: in log x, in log x/(1 − x), and around the circle.
+    """
+    if case.kind in (Exponential, Gamma, LogNormal):
+        y = np.arange(-300.0, 15.0, 0.005)
+        return np.exp(y), 0.005 * np.exp(y)
+    if case.kind is Beta:
+        x = special.expit(np.arange(-300.0, 36.0, 0.01))
+        return x, 0.01 * x * (1 - x)
+    if case.kind is VonMises:
+        return np.linspace(-np.pi, np.pi, 4000, endpoint=False), np.full(4000, 2 * np.pi / 4000)
+    top = {Bernoulli: 2, Binomial: 41}.get(case.kind, 2000)
+    return np.arange(float(top)), np.ones(top)
+
+
 def bessel_ratio(kappa: np.ndarray) -> np.ndarray:
     return special.ive(1, kappa) / special.ive(0, kappa)
 
@@ -89,6 +116,7 @@ CASES = [
         BernoulliValue(PROBABILITY),
         lambda v, x: stats.bernoulli.logpmf(x, v.probability),
         lambda v: (stats.bernoulli.mean(v.probability),),
+        lambda v: stats.bernoulli.entropy(v.probability),
         [0, 1],
         [-1, 0.5, 2, INF],
     ),
@@ -97,6 +125,7 @@ CASES = [
         PoissonValue(RATE),
         lambda v, x: stats.poisson.logpmf(x, v.rate),
         lambda v: (stats.poisson.mean(v.rate),),
+        lambda v: stats.poisson.entropy(v.rate),
         [0, 1, 1e6],
         [-1, 0.5],
     ),
@@ -105,6 +134,7 @@ CASES = [
         BinomialValue(PROBABILITY),
         lambda v, x: stats.binom.logpmf(x, TRIALS, v.probability),
         lambda v: (stats.binom.mean(TRIALS, v.probability),),
+        lambda v: stats.binom.entropy(TRIALS, v.probability),
         [0, 1, 40],
         [-1, 0.5, INF],
         {"trials": TRIALS},
@@ -114,6 +144,7 @@ CASES = [
         ExponentialValue(RATE),
         lambda v, x: stats.expon.logpdf(x, scale=1 / v.rate),
         lambda v: (stats.expon.mean(scale=1 / v.rate),),
+        lambda v: stats.expon.entropy(scale=1 / v.rate),
         [0, 1e-300, 1e300],
         [-1e-300, INF],
     ),
@@ -122,6 +153,7 @@ CASES = [
         GammaValue(SIZE, RATE),
         lambda v, x: stats.gamma.logpdf(x, v.shape, scale=1 / v.rate),
         lambda v: (special.digamma(v.shape) - np.log(v.rate), stats.gamma.mean(v.shape, scale=1 / v.rate)),
+        lambda v: stats.gamma.entropy(v.shape, scale=1 / v.rate),
         [1e-300, 1, 1e300],
         [0, -1, INF],
     ),
@@ -133,6 +165,7 @@ CASES = [
             special.digamma(v.a) - special.digamma(v.a + v.b),
             special.digamma(v.b) - special.digamma(v.a + v.b),
         ),
+        lambda v: stats.beta.entropy(v.a, v.b),
         [1e-300, 0.5, 1 - 1e-16],
         [0, 1, -0.1, 1.1],
     ),
@@ -144,6 +177,7 @@ CASES = [
             v.log_mean - v.log_mean[0],
             stats.norm.moment(2, loc=v.log_mean - v.log_mean[0], scale=v.log_sd),
         ),
+        lambda v: stats.lognorm.entropy(v.log_sd, scale=np.exp(v.log_mean)),
         [1e-300, 1, 1e300],
         [0, -1, INF],
     ),
@@ -155,6 +189,7 @@ CASES = [
             bessel_ratio(v.concentration) * np.cos(v.direction),
             bessel_ratio(v.concentration) * np.sin(v.direction),
         ),
+        lambda v: stats.vonmises.entropy(v.concentration, loc=v.direction),
         [-np.pi, 0, 2 * np.pi, 100],
         [INF, -INF],
     ),
@@ -163,6 +198,7 @@ CASES = [
         GammaValue(np.array([[0.7, 3.0, 12.0], [5.0, 0.5, 8.0]]), np.array([[0.4, 2.0, 1.0], [0.6, 0.05, 1.5]])),
         lambda v, x: stats.nbinom.logpmf(x, v.shape, v.rate / (1 + v.rate)),
         lambda v: (special.digamma(v.shape) - np.log(v.rate), stats.gamma.mean(v.shape, scale=1 / v.rate)),
+        lambda v: count_entropy(lambda x: stats.nbinom.logpmf(x, v.shape, v.rate / (1 + v.rate))),  # SciPy's: 2e-10
         [0, 1, 1e6],
         [-1, 0.5, INF],
     ),
@@ -171,6 +207,7 @@ CASES = [
         ZeroInflatedPoissonValue(PROBABILITY, np.array([[2.0, 0.6, 30.0], [6.0, 3.0, 1.5]])),
         zero_inflated_log_pmf,
         lambda v: (v.inflation, (1 - v.inflation) * stats.poisson.mean(v.rate)),
+        lambda v: count_entropy(lambda x: zero_inflated_log_pmf(v, x)),
         [0, 1, 1e6],
         [-1, 0.5, INF],
     ),
@@ -218,6 +255,8 @@ def test_mean_parameters_are_scipys_moments_and_the_slope_of_the_normaliser(case
     family = case.family
     natural = family.cell_natural(case.value)
     mean = family.mean(natural_of(family, case.value))
+    np.testing.assert_array_equal(mean.constant, 1.0)
+    mean = mean.eta
     for ours, theirs in zip(mean, case.mean(case.value), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
     for i, eta in enumerate(natural):
@@ -227,11 +266,88 @@ def test_mean_parameters_are_scipys_moments_and_the_slope_of_the_normaliser(case
 
 
 @cases
+def test_entropies_are_scipys(case):
+    """Rounding: A and ⟨η, E T⟩, some thousand here, cancel to a few nats."""
+    family = case.family
+    found = family.entropy(natural_of(family, case.value))
+    np.testing.assert_allclose(found, case.entropy(case.value).sum(axis=1), rtol=1e-12, atol=1e-12)
+
+
+@cases
+def test_divergences_are_sums_and_integrals(case):
+    """∫ p log p/p'. The rule for beta densities stops at 1 − x = 2e-16: P(beyond) ≤ 1e-9, and the ratio's log is 20."""
+    family = case.family
+    turned = jax.tree.map(lambda part: part[::-1], case.value)
+    found = family.kl(natural_of(family, case.value), natural_of(family, turned))
+    x, share = measure(case)
+    with np.errstate(divide="ignore"):
+        cells = case.log_density(jax.tree.map(lambda part: part[:, None, :], case.value), np.tile(x[:, None], (1, D)))
+    expected = np.zeros(2)
+    for j in range(D):
+        inside = np.isfinite(cells[:, :, j]).all(axis=0)  # nothing beyond a column's trials
+        log, other = cells[:, inside, j], cells[::-1, inside, j]
+        np.testing.assert_allclose(np.exp(log) @ share[inside], 1.0, rtol=1e-8)
+        expected += (np.exp(log) * (log - other)) @ share[inside]
+    assert np.all(expected > 0.1)
+    if issubclass(case.kind, LatentCells):
+        assert np.all(found >= expected)  # that of the joint density
+    else:
+        np.testing.assert_allclose(found, expected, rtol=3e-8)
+
+
+@pytest.mark.parametrize("rate", [1e-6, 1e-3, 1.0, 300.0, 1e6, 1e12])
+def test_entropies_of_poisson_counts_of_any_size(rate):
+    """Small: by its sum. Large: ½ log 2πeλ − 1/12λ − 1/24λ² − 19/360λ³ (Evans & Boersma 1988, SIAM Rev. 30:314).
+
+    The next term is below 1/λ⁴. E log x! is known to its own rounding, some ε λ log λ.
+    """
+    family = Poisson(Fixed(PoissonValue(np.ones(1))))
+    (found,) = family.entropy(natural_of(family, PoissonValue(np.full((1, 1), rate))))
+    if rate <= 1:
+        x = np.arange(60)
+        expected = -np.sum(stats.poisson.pmf(x, rate) * stats.poisson.logpmf(x, rate))
+    else:
+        expected = 0.5 * np.log(2 * np.pi * np.e * rate) - 1 / (12 * rate) - 1 / (24 * rate**2) - 19 / (360 * rate**3)
+    eps = np.finfo(float).eps
+    np.testing.assert_allclose(
+        found, expected, rtol=1e-13, atol=4 * eps * rate * (1 + abs(np.log(rate))) + 1 / rate**4 * (rate > 1)
+    )
+
+
+@pytest.mark.parametrize(("trials", "probability"), [(1, 1e-9), (5, 1 - 1e-12), (10_000, 0.3), (10**9, 1e-9)])
+def test_entropies_of_binomial_counts_of_any_size(trials, probability):
+    """By the sum over all counts with a share; rounding of A = −m log(1 − p) and ⟨η, E x⟩, which is as large."""
+    family = Binomial(Fixed(BinomialValue(np.full(1, 0.5))), trials=(trials,))
+    (found,) = family.entropy(natural_of(family, BinomialValue(np.full((1, 1), probability))))
+    x = np.arange(min(trials, 20_000) + 1)
+    expected = -np.sum(special.xlogy(*[stats.binom.pmf(x, trials, probability)] * 2))
+    eps = np.finfo(float).eps
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=16 * eps * (1 - trials * np.log1p(-probability)))
+
+
+def test_entropies_of_the_latent_families_at_their_limits():
+    """Many successes, or no structural zeros: Poisson's. Poisson with λ: the difference is of order λ²/r and π."""
+    poisson = Poisson(Fixed(PoissonValue(np.ones(1))))
+    (plain,) = poisson.entropy(natural_of(poisson, PoissonValue(np.full((1, 1), 3.0))))
+    for family, value in (
+        (
+            NegativeBinomial(Fixed(GammaValue(np.ones(1), np.ones(1)))),
+            GammaValue(np.full((1, 1), 3e6), np.full((1, 1), 1e6)),
+        ),
+        (
+            ZeroInflatedPoisson(Fixed(ZeroInflatedPoissonValue(np.full(1, 0.5), np.ones(1)))),
+            ZeroInflatedPoissonValue(np.full((1, 1), 1e-8), np.full((1, 1), 3.0)),
+        ),
+    ):
+        np.testing.assert_allclose(family.entropy(natural_of(family, value)), plain, rtol=1e-6)
+
+
+@cases
 def test_maximising_mean_parameters_gives_the_parameters_back(case):
     """Only rounding is lost; the inverse of a mean parameter magnifies it a hundred times or so."""
     family = case.family
     count = np.array([[17.0], [0.3]])
-    mean = family.mean(natural_of(family, case.value))
+    mean = family.cell_mean(family.cell_natural(case.value))
     far = jax.tree.map(lambda part: np.broadcast_to(part[0], part.shape), case.value)
     found = family.maximise_cells(count, jax.tree.map(lambda m: count * m, mean), far)
     for ours, true in zip(found, case.value, strict=True):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 from blocks import holes
 from noumena.core.block import Block
@@ -193,6 +194,25 @@ def test_statistics_of_complete_rows_are_the_same_without_looking_for_holes(case
     assert all(block.complete for block in known)
     unknown = [Block(b.x, b.weight, b.label, b.pattern, b.columns, complete=False) for b in known]
     close(expectation(stack([model]), known), expectation(stack([model]), unknown), **SUM)
+
+
+def test_entropies_and_divergences_of_a_product_are_sums_over_its_parts():
+    """The diagonal normal's by SciPy, in the units of the data; one part by itself is the same family."""
+    x = CASES[2].rows(missing=0.0)
+    model = CASES[2].start(x, 12)
+    family, (bells, counts) = model.family, model.parameters.parts
+    natural, turned = family.natural(model.parameters), family.natural(model.parameters.components(np.array([1, 2, 0])))
+    sd = np.sqrt(bells.variance) * family.parts[0].frame.scale.value
+    expected = stats.norm.entropy(scale=sd).sum(axis=1) + stats.poisson.entropy(counts.value.rate).sum(axis=1)
+    np.testing.assert_allclose(family.entropy(natural), expected, rtol=1e-12)
+
+    mean, rate = np.asarray(bells.mean), np.asarray(counts.value.rate)
+    variance, to = np.asarray(bells.variance), [1, 2, 0]
+    normal = 0.5 * (
+        variance / variance[to] + (mean - mean[to]) ** 2 / variance[to] - 1 - np.log(variance / variance[to])
+    )
+    poisson = rate * np.log(rate / rate[to]) - rate + rate[to]
+    np.testing.assert_allclose(family.kl(natural, turned), normal.sum(axis=1) + poisson.sum(axis=1), rtol=1e-10)
 
 
 def test_the_density_of_a_product_is_the_product_of_its_parts_densities():

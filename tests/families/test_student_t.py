@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.scipy.special import gammaln
 from scipy.special import digamma
-from scipy.stats import multivariate_t
+from scipy.stats import multivariate_normal, multivariate_t
 
 from blocks import blocks_of, clusters, holes
 from noumena.core.expectation import curvature, expectation
@@ -75,6 +75,22 @@ def test_density_is_scipys_for_every_pattern():
         np.testing.assert_allclose(log_density(natural, block)[0], expected, rtol=1e-10, atol=1e-10)
         if not seen.any():
             np.testing.assert_allclose(log_density(natural, block)[0], 0.0, atol=1e-12)
+
+
+def test_entropy_is_scipys_and_a_normals_at_many_degrees_of_freedom():
+    """SciPy takes the difference of two lgamma of order ν log ν: 1e-10. A normal's entropy is of order d²/ν away."""
+    x = clusters() * [1.0, 20.0, 0.1]
+    family, parameters = family_of(x), some_parameters()
+    _, scales = in_data_units(family, parameters)
+    expected = [multivariate_t.entropy(shape=scale, df=nu) for scale, nu in zip(scales, DEGREES, strict=True)]
+    np.testing.assert_allclose(family.entropy(family.natural(parameters)), expected, rtol=1e-10, atol=1e-10)
+
+    wide = family.entropy(family.natural(parameters._replace(degrees=np.full(4, 1e9))))
+    normal = Normal(family.frame, family.structure)
+    bell = NormalParameters(parameters.mean, parameters.scale, parameters.orientation, parameters.collapsed)
+    plain = normal.entropy(normal.natural(bell))
+    np.testing.assert_allclose(plain, [multivariate_normal.entropy(cov=scale) for scale in scales], rtol=1e-12)
+    np.testing.assert_allclose(wide, plain, rtol=0, atol=1e-8)
 
 
 def test_rows_of_many_patterns_in_one_block_are_each_its_own():

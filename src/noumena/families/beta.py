@@ -64,6 +64,10 @@ class Beta(Cells):
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         return -jnp.log(x) - jnp.log1p(-x)
 
+    def expected_cell_base(self, natural: BetaNatural) -> Float[Array, "K d"]:
+        mean = self.cell_mean(natural)
+        return -(mean.a + mean.b)
+
     def maximise_cells(self, count: Array, stats: BetaNatural, previous: BetaValue) -> BetaValue:
         """Newton's method within the square from `LEAST` to `MOST`, over which the objective is concave."""
         target = jnp.stack([stats.a, stats.b]) / count

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ..core.model import Fixed
 from .cells import Cells
+from .expected_log_gamma import expected_log_choices
 
 #: Probabilities stay this far from 0 and 1, so that their logarithms are finite.
 EDGE = 1e-12
@@ -87,6 +88,9 @@ class Binomial(Cells):
 
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         return gammaln(self._trials + 1) - gammaln(x + 1) - gammaln(self._trials - x + 1)
+
+    def expected_cell_base(self, natural: BinomialNatural) -> Float[Array, "K d"]:
+        return expected_log_choices(self._trials, jax.nn.sigmoid(-jnp.abs(natural.logit)))
 
     def maximise_cells(self, count: Array, stats: BinomialNatural, previous: BinomialValue) -> BinomialValue:
         return BinomialValue(jnp.clip(stats.logit / (count * self._trials), EDGE, 1 - EDGE))

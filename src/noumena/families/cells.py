@@ -105,6 +105,10 @@ class Cells(Family):
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         """log h(x)."""
 
+    def expected_cell_base(self, natural: Natural) -> Float[Array, "K d"]:
+        """E[log h(x)] of each cell; 0 as it stands, for families with h = 1."""
+        return jnp.zeros_like(self.cell_normaliser(natural))
+
     @abc.abstractmethod
     def maximise_cells(self, count: Float[Array, "K d"], stats: Natural, previous: Value) -> Value:
         """The parameters that maximise ⟨η, stats⟩ − count · A(η) of each cell; ``count`` is positive."""
@@ -131,13 +135,16 @@ class Cells(Family):
     def log_normaliser(self, natural: CellNatural) -> Float[Array, " K"]:
         return jnp.zeros(natural.constant.shape[0])  # each cell brings its own, for only observed ones are normalised
 
-    def mean(self, natural: CellNatural) -> Natural:
-        """Mean parameters E[T(x)] = ∇A(η) of each cell, as ``natural.eta``."""
-        return jax.grad(lambda eta: jnp.sum(self.cell_normaliser(eta)))(natural.eta)
+    def cell_mean(self, natural: Natural) -> Natural:
+        """Mean parameters E[T(x)] = ∇A(η) of each cell."""
+        return jax.grad(lambda eta: jnp.sum(self.cell_normaliser(eta)))(natural)
 
-    def kl(self, natural: CellNatural, other: CellNatural) -> Float[Array, " K"]:
-        difference = jax.tree.map(jnp.subtract, natural.eta, other.eta)
-        return inner(difference, self.mean(natural)) + jnp.sum(natural.constant - other.constant, axis=1)
+    def mean(self, natural: CellNatural) -> CellNatural:
+        """Mean parameters of rows without a missing cell."""
+        return CellNatural(self.cell_mean(natural.eta), jnp.ones_like(natural.constant))
+
+    def expected_log_base(self, natural: CellNatural) -> Float[Array, " K"]:
+        return jnp.sum(self.expected_cell_base(natural.eta), axis=1)
 
     def marginal(self, natural: CellNatural, block: Block) -> Float[Array, "rows K"]:
         x = jnp.asarray(block.x)
@@ -190,7 +197,7 @@ class Cells(Family):
     def with_prior(self, rows: float) -> Self:
         """With a prior of so many rows to each component, of the typical kind."""
         typical = jax.tree.map(lambda part: part[None], self.typical.value)
-        means = self.mean(self.natural(CellParameters(typical, np.zeros(1, dtype=bool))))
+        means = self.cell_mean(self.cell_natural(typical))
         stats = jax.tree.map(lambda mean: rows * np.asarray(mean)[0], means)
         prior = PseudoRows(Fixed(np.asarray(float(rows))), Fixed(stats))
         return eqx.tree_at(lambda family: family.prior, self, prior, is_leaf=lambda node: node is None)
@@ -209,7 +216,11 @@ class Cells(Family):
 
 
 class LatentCells(Cells):
-    """Cells with a latent variable of their own (a rate, a regime), integrated out in closed form."""
+    """Cells with a latent variable of their own (a rate, a regime), integrated out in closed form.
+
+    `mean` and `kl` are those of the joint density of cells and latent variables; so `kl` is an upper bound of the
+    divergence between the densities of the cells. `entropy` is that of the cells.
+    """
 
     @abc.abstractmethod
     def cell_marginal(self, natural: Natural, x: Float[Array, "rows 1 d"]) -> Float[Array, "rows K d"]:
@@ -223,8 +234,18 @@ class LatentCells(Cells):
     def sufficient(self, x: Float[Array, "rows d"]) -> Natural:
         raise NotImplementedError("T depends on the latent variable: its expectation is the gradient of the marginal")
 
+    @abc.abstractmethod
+    def cell_entropy(self, natural: Natural) -> Float[Array, "K d"]:
+        """−E log p(x) of each cell, the latent variable integrated out."""
+
+    def entropy(self, natural: CellNatural) -> Float[Array, " K"]:
+        return jnp.sum(self.cell_entropy(natural.eta), axis=1)
+
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         raise NotImplementedError("part of cell_marginal")
+
+    def expected_cell_base(self, natural: Natural) -> Float[Array, "K d"]:
+        raise NotImplementedError("part of cell_entropy")
 
     def footprint(self, n_components: int, missing: int) -> int:
         return 4 * n_components * self.n_columns

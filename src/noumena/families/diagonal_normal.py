@@ -81,6 +81,10 @@ class DiagonalNormal(Family):
             at_floor | ~alive,
         )
 
+    def expected_log_base(self, natural: DiagonalNatural) -> Float[Array, " K"]:
+        # the frame's log|du/dx|; A holds the powers of 2π
+        return jnp.full(natural.linear.shape[0], -jnp.sum(jnp.log(self.frame.scale.value)))
+
     def log_prior(self, parameters: DiagonalParameters) -> Float[Array, " K"]:
         if self.prior is None:
             return jnp.zeros(parameters.mean.shape[0])

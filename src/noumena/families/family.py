@@ -57,6 +57,10 @@ class Family(eqx.Module):
     def maximise(self, count: Float[Array, " K"], stats: Natural, previous: Parameters) -> Parameters:
         """M-step: the parameters that maximise ⟨η, stats⟩ − count · A(η) + log prior."""
 
+    def exact(self) -> bool:
+        """Whether `maximise` reaches the maximum, see `noumena.core.model.Model.exact`."""
+        return True
+
     @abc.abstractmethod
     def log_prior(self, parameters: Parameters) -> Float[Array, " K"]:
         """Log density of each component's conjugate prior, 0 without one."""
@@ -108,6 +112,17 @@ class Family(eqx.Module):
     def log_density(self, natural: Natural, block: Block) -> Float[Array, "rows K"]:
         """log p(x_observed | k) of each row and component, in nats."""
         return self.marginal(natural, block) - self.log_normaliser(natural)
+
+    def expected_log_base(self, natural: Natural) -> Float[Array, " K"]:
+        """E[log h(x)] of each component, constants and all; 0 as it stands, for families with h = 1."""
+        return jnp.zeros(jax.tree.leaves(natural)[0].shape[0])
+
+    def entropy(self, natural: Natural) -> Float[Array, " K"]:
+        """H(p_η) = −E log p(x) = A(η) − ⟨η, E_η[T]⟩ − E[log h(x)] of each component, in nats.
+
+        Of a density, it depends on the units of the data, and may be negative.
+        """
+        return self.log_normaliser(natural) - inner(natural, self.mean(natural)) - self.expected_log_base(natural)
 
     def kl(self, natural: Natural, other: Natural) -> Float[Array, " K"]:
         """KL(p_η ‖ p_η') = ⟨η − η', E_η[T]⟩ − A(η) + A(η')."""

@@ -99,6 +99,9 @@ class Gamma(Cells):
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         return -jnp.log(x)
 
+    def expected_cell_base(self, natural: GammaNatural) -> Float[Array, "K d"]:
+        return -self.cell_mean(natural).shape  # −E log x
+
     def maximise_cells(self, count: Array, stats: GammaNatural, previous: GammaValue) -> GammaValue:
         return maximise_gamma(count, stats)
 

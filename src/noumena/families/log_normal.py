@@ -62,6 +62,9 @@ class LogNormal(Cells):
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         return -jnp.log(x) - 0.5 * np.log(2 * np.pi)
 
+    def expected_cell_base(self, natural: LogNormalNatural) -> Float[Array, "K d"]:
+        return -(self.typical.value.log_mean + self.cell_mean(natural).linear) - 0.5 * np.log(2 * np.pi)
+
     def maximise_cells(self, count: Array, stats: LogNormalNatural, previous: LogNormalValue) -> LogNormalValue:
         mean = stats.linear / count
         sd = jnp.sqrt(jnp.maximum(stats.quadratic / count - mean**2, 0.0))

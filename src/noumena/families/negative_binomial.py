@@ -8,6 +8,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from .cells import LatentCells
+from .expected_log_gamma import expected_log_rising
 from .gamma import LEAST, GammaNatural, GammaValue, gamma_natural, gamma_normaliser, maximise_gamma
 
 
@@ -42,6 +43,12 @@ class NegativeBinomial(LatentCells):
     def cell_marginal(self, natural: GammaNatural, x: Float[Array, "rows 1 d"]) -> Float[Array, "rows K d"]:
         shape = x + natural.shape
         return gammaln(shape) - shape * jnp.log1p(-natural.negative_rate) - gammaln(x + 1)
+
+    def cell_entropy(self, natural: GammaNatural) -> Float[Array, "K d"]:
+        # log p(x) = log Γ(x + r)/(Γ(r) x!) + r log β/(1 + β) − x log(1 + β)
+        r, beta = natural.shape, -natural.negative_rate
+        rising = expected_log_rising(r, lambda t: -r[..., None] * jnp.log1p(-np.expm1(-t) / beta[..., None]))
+        return r * jnp.log1p(1 / beta) + r / beta * jnp.log1p(beta) - rising
 
     def maximise_cells(self, count: Array, stats: GammaNatural, previous: GammaValue) -> GammaValue:
         return maximise_gamma(count, stats)

@@ -160,6 +160,10 @@ class Normal(Family):
         below = values[:, 0] <= FLOOR
         return jnp.where(below[:, None, None], lifted, covariance / both), orientation, at_floor | below
 
+    def expected_log_base(self, natural: NormalNatural) -> Float[Array, " K"]:
+        # the frame's log|du/dx|; A holds the powers of 2π
+        return jnp.full(natural.linear.shape[0], -jnp.sum(jnp.log(self.frame.scale.value)))
+
     def log_prior(self, parameters: NormalParameters) -> Float[Array, " K"]:
         if self.prior is None:
             return jnp.zeros(parameters.mean.shape[0])

@@ -8,6 +8,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from .cells import Cells
+from .expected_log_gamma import expected_log_factorial
 
 #: Rates stay above this, so that their logarithms are finite.
 EDGE = 1e-12
@@ -50,6 +51,10 @@ class Poisson(Cells):
 
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         return -gammaln(x + 1)
+
+    def expected_cell_base(self, natural: PoissonNatural) -> Float[Array, "K d"]:
+        rate = jnp.exp(natural.log_rate)
+        return -expected_log_factorial(rate, lambda t: rate[..., None] * np.expm1(-t))
 
     def maximise_cells(self, count: Array, stats: PoissonNatural, previous: PoissonValue) -> PoissonValue:
         return PoissonValue(jnp.maximum(stats.log_rate / count, EDGE))

@@ -67,11 +67,25 @@ class Product(Family):
             start=jnp.asarray(0.0),
         )
 
+    def mean(self, natural: tuple[Natural, ...]) -> tuple[Natural, ...]:
+        return tuple(self._in_turn(lambda part, own: part.mean(own), natural))
+
+    def entropy(self, natural: tuple[Natural, ...]) -> Float[Array, " K"]:
+        found = self._in_turn(lambda part, own: part.entropy(own), natural)
+        return sum(found, start=jnp.asarray(0.0))
+
+    def kl(self, natural: tuple[Natural, ...], other: tuple[Natural, ...]) -> Float[Array, " K"]:
+        found = self._in_turn(lambda part, own, to: part.kl(own, to), natural, other)
+        return sum(found, start=jnp.asarray(0.0))
+
     def maximise(
         self, count: Float[Array, " K"], stats: tuple[Natural, ...], previous: ProductParameters
     ) -> ProductParameters:
         found = self._in_turn(lambda part, own, before: part.maximise(count, own, before), stats, previous.parts)
         return ProductParameters(tuple(found))
+
+    def exact(self) -> bool:
+        return all(part.exact() for part in self.parts)
 
     def log_prior(self, parameters: ProductParameters) -> Float[Array, " K"]:
         found = self._in_turn(lambda part, own: part.log_prior(own), parameters.parts)

@@ -141,6 +141,20 @@ class StudentT(Family):
         value = _integral_over_weight(e, quadratic_form(eta, u) + natural.weight + energy, d, d - missing)
         return value - 0.5 * logdet + (0.5 * LOG_2PI * missing + log_jacobian)[:, None]
 
+    def entropy(self, natural: StudentNatural) -> Float[Array, " K"]:
+        """−E log p(x), the latent scale integrated out.
+
+        With a = (ν + d)/2 and e = ν/2 it is ½ log|Σ| + (d/2) log νπ + log Γ(e)/Γ(a) + a (ψ(a) − ψ(e)) (Kotz & Nadarajah
+        2004, Multivariate t distributions, § 1.8), written with g as in `_integral_over_weight`, so that it tends to
+        that of a normal as ν grows.
+        """
+        d = natural.linear.shape[1]
+        _, logdet = energy_and_logdet(_given_weight(natural))  # of Σ⁻¹
+        e, a = natural.half_degrees, natural.half_degrees + 0.5 * d
+        slope = jax.grad(lambda at: jnp.sum(_stirling_rest(at)))
+        weight = _stirling_rest(e) - _stirling_rest(a) + a * (slope(a) - slope(e))
+        return 0.5 * d * (1 + LOG_2PI) - 0.5 * logdet + weight + jnp.sum(jnp.log(self.frame.scale.value))
+
     def maximise(
         self, count: Float[Array, " K"], stats: StudentNatural, previous: StudentParameters
     ) -> StudentParameters:

@@ -9,6 +9,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from .cells import LatentCells
+from .expected_log_gamma import expected_log_factorial
 
 #: Rates stay above this and shares of structural zeros this far from 0 and 1, so that their logarithms are finite.
 EDGE = 1e-12
@@ -61,6 +62,15 @@ class ZeroInflatedPoisson(LatentCells):
     ) -> Float[Array, "rows K d"]:
         count = x * natural.log_rate - gammaln(x + 1)
         return jnp.where(x == 0, jax.nn.softplus(natural.inflation), count)
+
+    def cell_entropy(self, natural: ZeroInflatedPoissonNatural) -> Float[Array, "K d"]:
+        rate = jnp.exp(natural.log_rate)
+        log_zero = jax.nn.softplus(natural.inflation) - self.cell_normaliser(natural)
+        log_share = rate - self.cell_normaliser(natural)  # log(1 − π)
+        # of the counts above 0, log p(x) = log(1 − π) − λ + x log λ − log x!
+        factorial = expected_log_factorial(rate, lambda t: rate[..., None] * np.expm1(-t))
+        above = -jnp.expm1(-rate) * (log_share - rate) + rate * natural.log_rate - factorial
+        return -jnp.exp(log_zero) * log_zero - jnp.exp(log_share) * above
 
     def maximise_cells(
         self, count: Array, stats: ZeroInflatedPoissonNatural, previous: ZeroInflatedPoissonValue
