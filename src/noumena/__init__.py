@@ -20,11 +20,14 @@ _HOME = {
     "load": "noumena.estimators.storage",
     "select": "noumena.estimators.selection",
     "Selection": "noumena.estimators.selection",
+    "merge_components": "noumena.estimators.merging",
+    "Merging": "noumena.estimators.merging",
     "StandardErrors": "noumena.models.standard_errors",
     # data to try things on
     "penguins_path": "noumena.datasets",
     # pictures and pages
     "plot": "noumena.report.plots",
+    "plot_merging": "noumena.report.merging",
     "plot_missing": "noumena.report.plots",
     "plot_trace": "noumena.report.plots",
     "write_report": "noumena.report.html",
@@ -77,6 +80,8 @@ if TYPE_CHECKING:
     from .estimators.cell_mixtures import PoissonMixture as PoissonMixture
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
     from .estimators.latent_class import LatentClassAnalysis as LatentClassAnalysis
+    from .estimators.merging import Merging as Merging
+    from .estimators.merging import merge_components as merge_components
     from .estimators.mixture import Mixture as Mixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select
@@ -88,6 +93,7 @@ if TYPE_CHECKING:
     from .models.standard_errors import StandardErrors as StandardErrors
     from .report.html import ReportError as ReportError
     from .report.html import write_report as write_report
+    from .report.merging import plot_merging as plot_merging
     from .report.plots import plot as plot
     from .report.plots import plot_missing as plot_missing
     from .report.plots import plot_trace as plot_trace
