@@ -22,6 +22,7 @@ from noumena.families.covariance import Structure
 from noumena.families.diagonal_normal import DiagonalNormal
 from noumena.families.family import Family
 from noumena.families.gamma import Gamma
+from noumena.families.multinomial import Multinomial
 from noumena.families.negative_binomial import NegativeBinomial
 from noumena.families.normal import Frame, Normal
 from noumena.families.poisson import Poisson
@@ -108,6 +109,12 @@ CASES = [
         ),
     ),
     Case("categorical", (6, 7), Categorical.of),
+    Case("multinomial", (5, 6, 7), Multinomial.of),
+    Case(
+        "multinomial beside measurements, prior",
+        (0, 5, 6, 7),
+        lambda x: Product((Normal(frame(x[:, :1]), FREE), Multinomial.of(x[:, 1:]).with_prior(2.0)), ((0,), (1, 2, 3))),
+    ),
     Case("student t", (0, 1, 2), lambda x: StudentT(frame(x), FREE)),
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
