@@ -17,6 +17,7 @@ from noumena.core.result import Status
 from noumena.families.covariance import STRUCTURES, Structure
 from noumena.families.family import inner
 from noumena.families.normal import Frame, Normal, NormalParameters
+from noumena.families.normal_inverse_wishart import NormalInverseWishart
 from noumena.families.student_t import LEAST, MOST, StudentNatural, StudentParameters, StudentT, solve_degrees
 from noumena.models.mixture import Mixture, MixtureNatural
 
@@ -281,6 +282,58 @@ def test_the_m_step_is_a_stationary_point(freedom):
         np.testing.assert_allclose(part, 0.0, atol=1e-9)
     moved = gradient(found.mean + 0.01, root * 1.01, log_degrees + 0.1)
     assert all(np.abs(part).max() > 1e-3 for part in moved)
+
+
+def weak_prior(x, structure, shrinkage):
+    own = NormalInverseWishart(np.nanmean(x, axis=0) + 1, shrinkage, 5.0, np.diag(np.nanvar(x, axis=0)))
+    family = family_of(x, structure)
+    return own.framed(family.frame.location.value, family.frame.scale.value)
+
+
+@pytest.mark.parametrize("structure", ["VVV", "EEE", "VVI"])
+def test_the_objective_never_falls_with_a_prior(structure):
+    x = holes(clusters(), 0.2, seed=17)
+    start = start_of(x, structure, "each")
+    family = StudentT(start.family.frame, start.family.structure, "each", weak_prior(x, structure, 0.5))
+    model = Mixture(family, start.weights, start.parameters, start.active)
+    outcome = fit(stack([model]), blocks_of(x), max_iter=60, tol=0.0)[0]
+    steps = np.diff(outcome.trace.objective)
+    assert outcome.status is Status.COMPLETED
+    assert steps.min() >= -rounding(np.array([outcome.objective]))[0]
+    assert steps.sum() > 1e-3
+    assert outcome.objective != outcome.bound
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.5])
+@pytest.mark.parametrize("normal", [True, False], ids=["normal", "t"])
+def test_the_m_step_with_a_prior_is_a_stationary_point(normal, shrinkage):
+    """∇[⟨η(θ), S⟩ − n A(η(θ)) + log p(θ)] = 0 over μ and the Cholesky factor of Σ; κ = 0 has no density of μ."""
+    x = clusters(n=150)
+    start = start_of(x, "VVV", 4.0)
+    prior = weak_prior(x, "VVV", shrinkage)
+    if normal:
+        family = Normal(start.family.frame, start.family.structure, prior)
+        given = start.parameters
+        parameters = NormalParameters(given.mean, given.scale, given.orientation, given.collapsed)
+    else:
+        family, parameters = StudentT(start.family.frame, start.family.structure, 4.0, prior), start.parameters
+    _, stats = expectation(stack([Mixture(family, start.weights, parameters, start.active)]), blocks_of(x))
+    count, stats = stats.constant[0], jax.tree.map(lambda part: part[0], stats.family)
+    found = family.maximise(count, stats, parameters)
+    matrix = "covariance" if normal else "scale"
+
+    def objective(mean, root):
+        lower = jnp.tril(root)
+        moved = found._replace(**{"mean": mean, matrix: lower @ lower.swapaxes(1, 2)})
+        eta = family.natural(moved)
+        fitted = inner(eta, stats) - count * family.log_normaliser(eta)
+        return jnp.sum(fitted) + jnp.sum(family.log_prior(moved))
+
+    root = np.linalg.cholesky(getattr(found, matrix))
+    gradient = jax.grad(objective, argnums=(0, 1))
+    for part in gradient(found.mean, root):
+        np.testing.assert_allclose(part, 0.0, atol=1e-9)
+    assert all(np.abs(part).max() > 1e-3 for part in gradient(found.mean + 0.01, root * 1.01))
 
 
 def test_many_degrees_of_freedom_are_the_normal():

@@ -20,7 +20,7 @@ from .diagnosis import degenerate_message
 from .inputs import known_labels, row_weights
 from .mixture_estimator import MixtureEstimator, double_precision
 from .mixture_fitting import Given, Problem
-from .parameters import given_array, integer
+from .parameters import given_array, integer, normal_prior
 from .uncertainty import bootstrap, observed, problem_for_use
 
 
@@ -129,24 +129,14 @@ class GaussianMixture(MixtureEstimator):
         self.verbose = verbose
 
     def _family_for(self, problem: Problem) -> Callable[[int], Family]:
-        d, prior = problem.table.n_columns, self.prior
+        d = problem.table.n_columns
         if self.covariance in ("E", "V") and d > 1:
             raise ValueError(f"covariance={self.covariance!r} is for one column; this table has {d}: use EII or VII")
-        if isinstance(prior, str) and prior != "default":
-            raise ValueError(f'prior={prior!r}: choose "default", a NormalInverseWishart or None')
-        if isinstance(prior, NormalInverseWishart) and len(prior.mean.value) != d:
-            raise ValueError(f"the prior is for {len(prior.mean.value)} columns, the table has {d}")
         structure = Structure.named(self.covariance)
-        location, variance = problem.summary.mean, problem.summary.variance
-        scale = np.sqrt(variance)
+        mean, variance = problem.summary.mean, problem.summary.variance
+        prior, frame = normal_prior(self.prior, mean, variance), Frame.of(mean, np.sqrt(variance))
         kind = DiagonalNormal if structure.diagonal else Normal
-
-        def family(size: int) -> Family:
-            own = NormalInverseWishart.default(location, variance, size) if isinstance(prior, str) else prior
-            framed = own.framed(location, scale) if own is not None else None
-            return kind(Frame.of(location, scale), structure, framed)
-
-        return family
+        return lambda size: kind(frame, structure, prior(size))
 
     def _family_name(self) -> str:
         return Structure.named(self.covariance).name

@@ -1,5 +1,6 @@
 """Constructor parameters and sizes, checked: every refusal names the parameter, its value and what it may be."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
@@ -7,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from ..core.errors import DataError
+from ..families.normal_inverse_wishart import NormalInverseWishart
 from .mixture_fitting import Problem
 
 Estimator = TypeVar("Estimator", bound=BaseEstimator)
@@ -44,6 +46,20 @@ def given_array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | N
             if not np.allclose(sigma, sigma.T) or np.linalg.eigvalsh(sigma)[0] <= 0:
                 raise ValueError(f"covariances_init[{k}] is not symmetric positive definite")
     return array
+
+
+def normal_prior(prior: Any, mean: np.ndarray, variance: np.ndarray) -> Callable[[int], NormalInverseWishart | None]:
+    """From a number of components to the prior of each, in the frame of the columns' means and standard deviations."""
+    if isinstance(prior, str) and prior != "default":
+        raise ValueError(f'prior={prior!r}: choose "default", a NormalInverseWishart or None')
+    if isinstance(prior, NormalInverseWishart) and len(prior.mean.value) != len(mean):
+        raise ValueError(f"the prior is for {len(prior.mean.value)} columns, the table has {len(mean)}")
+
+    def framed(size: int) -> NormalInverseWishart | None:
+        own = NormalInverseWishart.default(mean, variance, size) if isinstance(prior, str) else prior
+        return own.framed(mean, np.sqrt(variance)) if own is not None else None
+
+    return framed
 
 
 def check_start(start: np.ndarray, n_rows: int, size: int) -> None:

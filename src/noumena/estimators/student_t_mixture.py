@@ -9,10 +9,12 @@ import numpy as np
 from ..families.covariance import Structure
 from ..families.family import Family
 from ..families.normal import Frame
+from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..families.student_t import StudentParameters, StudentT
 from ..models.mixture import Mixture as MixtureModel
 from .diagnosis import degenerate_message
 from .mixture_fitting import Problem
+from .parameters import normal_prior
 from .tabular import CompletingMixture
 
 
@@ -30,6 +32,8 @@ class StudentTMixture(CompletingMixture):
         What the scale matrices Σ_k share, as in `GaussianMixture`.
     degrees_of_freedom : {"each", "common"} or float, default="each"
         ν: estimated for each component, estimated as one number for all, or fixed. Estimates stay within [0.1, 10000].
+    prior : NormalInverseWishart or "default", optional
+        Prior of each μ_k and Σ_k, as in `GaussianMixture`; there is none on ν. The fit is then maximum a posteriori.
     n_init : int, default=1
         Number of starts, side by side: first as short runs, then the best quarter to convergence.
     init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
@@ -73,6 +77,7 @@ class StudentTMixture(CompletingMixture):
         *,
         covariance: str = "VVV",
         degrees_of_freedom: str | float = "each",
+        prior: NormalInverseWishart | str | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
         tol: float = 1e-4,
@@ -84,6 +89,7 @@ class StudentTMixture(CompletingMixture):
         self.n_components = n_components
         self.covariance = covariance
         self.degrees_of_freedom = degrees_of_freedom
+        self.prior = prior
         self.n_init = n_init
         self.init_params = init_params
         self.tol = tol
@@ -102,8 +108,12 @@ class StudentTMixture(CompletingMixture):
         elif freedom not in ("each", "common"):
             raise ValueError(f'degrees_of_freedom={freedom!r}: choose "each", "common" or a number above 0')
         frame = Frame.of(problem.summary.mean, np.sqrt(problem.summary.variance))
-        family = StudentT(frame, Structure.named(self.covariance), chosen)
-        return lambda size: family
+        structure = Structure.named(self.covariance)
+        prior = normal_prior(self.prior, problem.summary.mean, problem.summary.variance)
+        return lambda size: StudentT(frame, structure, chosen, prior(size))
+
+    def _sized(self) -> bool:
+        return isinstance(self.prior, str)
 
     def _adopt_parameters(self, model: MixtureModel) -> None:
         family, parameters = model.family, model.parameters

@@ -66,20 +66,24 @@ class NormalInverseWishart(eqx.Module):
             self.scale.value / np.outer(scale, scale),
         )
 
+    def _rows(self, d: int) -> float:
+        """What the mode's denominator holds beside n: ν + d + 1, and one for μ | Σ where that is proper."""
+        return self.degrees_of_freedom + d + 1 + (self.shrinkage > 0)
+
     def maximise(self, n: Array, mean: Array, scatter: Array) -> tuple[Array, Array, Array]:
         """Mean, scatter and count whose ratio is the posterior mode, from a component's own."""
         kappa, d = self.shrinkage, mean.shape[1]
         away = mean - self.mean.value
         shrunk = (n[:, None] * mean + kappa * self.mean.value) / (n + kappa)[:, None]
         pull = (kappa * n / (kappa + n))[:, None, None] * jnp.einsum("ki,kj->kij", away, away)
-        return shrunk, scatter + self.scale.value + pull, n + self.degrees_of_freedom + d + 2
+        return shrunk, scatter + self.scale.value + pull, n + self._rows(d)
 
     def maximise_diagonal(self, n: Array, mean: Array, scatter: Array) -> tuple[Array, Array, Array]:
         """As `maximise`, where only the diagonals of the scatter matrices are kept, shape (K, d)."""
         kappa, d = self.shrinkage, mean.shape[1]
         shrunk = (n[:, None] * mean + kappa * self.mean.value) / (n + kappa)[:, None]
         pull = (kappa * n / (kappa + n))[:, None] * (mean - self.mean.value) ** 2
-        return shrunk, scatter + jnp.diagonal(self.scale.value) + pull, n + self.degrees_of_freedom + d + 2
+        return shrunk, scatter + jnp.diagonal(self.scale.value) + pull, n + self._rows(d)
 
     def log_density(self, mean: Float[Array, "K d"], covariance: Float[Array, "K d d"]) -> Float[Array, " K"]:
         """log p(μ, Σ), constants kept; the factor of μ is left out where κ = 0 (improper)."""

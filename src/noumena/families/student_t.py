@@ -24,6 +24,7 @@ from .normal import (
     missing_gaussian,
     quadratic_form,
 )
+from .normal_inverse_wishart import NormalInverseWishart
 
 #: Estimated degrees of freedom stay within these: at the upper end a t cannot be told from a normal (its kurtosis
 #: exceeds that of a normal by 6/ν), at the lower end the density has no moment of any use.
@@ -79,8 +80,7 @@ class StudentT(Family):
     a row is the weight that the row has in μ and Σ, small for an outlier (Lange, Little & Taylor 1989, JASA 84:881;
     Peel & McLachlan 2000, Stat. Comput. 10:339).
 
-    `kl` is that of the joint density of x and w, an upper bound of the divergence between the densities of x. There is
-    no prior: `log_prior` is 0.
+    `kl` is that of the joint density of x and w, an upper bound of the divergence between the densities of x.
 
     Parameters
     ----------
@@ -91,6 +91,8 @@ class StudentT(Family):
     freedom : {"each", "common"} or float
         Degrees of freedom ν: estimated per component, estimated and common to all, or fixed. Estimates stay within
         [0.1, 1e4]; a fixed number may be any above 0.
+    prior : NormalInverseWishart, optional
+        Prior of μ and Σ of each component, in the frame; conjugate given w. There is none on ν.
     """
 
     holes_are_free: ClassVar[bool] = False
@@ -98,11 +100,12 @@ class StudentT(Family):
     frame: Frame
     structure: Structure = eqx.field(static=True)
     freedom: Freedom = eqx.field(static=True, default="each")
+    prior: NormalInverseWishart | None = None
 
     @property
     def _normal(self) -> Normal:
-        """The normal with this frame and structure: what a t is, given w."""
-        return Normal(self.frame, self.structure)
+        """The normal with this frame, structure and prior: what a t is, given w."""
+        return Normal(self.frame, self.structure, self.prior)
 
     def for_bound(self) -> "StudentT":
         return StudentT(self.frame, _ANY)
@@ -163,7 +166,11 @@ class StudentT(Family):
         mean = stats.linear / jnp.where(alive, stats.weight, 1.0)[:, None]
         # rows are weighted by w in the scatter but counted in its denominator: E log|Σ/w| has no w beside Σ
         scatter = stats.quadratic - jnp.einsum("ki,kj->kij", stats.linear, mean)
-        found = self._normal.from_scatter(alive, n, mean, scatter, _as_normal(previous))
+        denominator = n
+        if self.prior is not None:  # its pseudo-rows stand beside rows of weight w, and are counted beside n
+            mean, scatter, weight = self.prior.maximise(jnp.where(alive, stats.weight, 1.0), mean, scatter)
+            denominator = n + weight - stats.weight
+        found = self._normal.from_scatter(alive, denominator, mean, scatter, _as_normal(previous))
         degrees = self._degrees(alive, n, stats.half_degrees, jnp.asarray(previous.degrees))
         return StudentParameters(found.mean, found.covariance, degrees, found.orientation, found.collapsed)
 
@@ -177,7 +184,7 @@ class StudentT(Family):
         return jnp.full_like(previous, self.freedom)
 
     def log_prior(self, parameters: StudentParameters) -> Float[Array, " K"]:
-        return jnp.zeros(parameters.mean.shape[0])
+        return self._normal.log_prior(_as_normal(parameters))
 
     def collapsed(self, parameters: StudentParameters) -> Bool[Array, " K"]:
         return parameters.collapsed
