@@ -174,7 +174,7 @@ class _Run:
             if accept[i]:
                 self._reach[i] = min(1.0, 2 * self._reach[i])
                 _judge(state, float(gain[i]), float(noise[i]), bool(extrapolated[i]), self._tol, self._accelerated)
-            elif not extrapolated[i] and not self._shortened(i):
+            elif not extrapolated[i] and not self._shortened(int(i)):
                 state.status = _fallen(float(objective[i]), bool(degenerate[i] | self._degenerate[i]))
         if np.any(rejected := running & ~accept):
             self._extrapolate.rejected(rejected)

@@ -1,4 +1,7 @@
-"""Tables with columns of categories: levels become codes 0, 1, …, numbers stay what they are."""
+"""Tables with columns of categories: levels become codes 0, 1, …, numbers stay what they are.
+
+A missing cell of a column of categories is a null, or an empty text.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -155,7 +158,9 @@ def _encoded(array: Any) -> tuple[list[Any] | None, list[Any], np.ndarray]:
         declared = array.dictionary.to_pylist()
         array = array.dictionary_decode()
     encoded = array.dictionary_encode()
-    return declared, encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    # an empty text is an empty cell of a file that was read without saying so
+    values = [None if value == "" else value for value in encoded.dictionary.to_pylist()]
+    return declared, values, encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
 
 
 def coded(columns: Columns, levels: Mapping[int, Levels]) -> Table:
@@ -177,7 +182,7 @@ def coded(columns: Columns, levels: Mapping[int, Levels]) -> Table:
     out = np.empty((columns.n_rows, len(columns.arrays)))
     for j, array in enumerate(columns.arrays):
         if j in levels:
-            out[:, j] = _codes(array, levels[j], columns.described(j))
+            out[:, j] = codes(array, levels[j], columns.described(j))
         elif not arrow_holds_numbers(array.type):
             raise ColumnTypeError(
                 f"{columns.described(j)} does not hold numbers (it is {array.type}): give it the family "
@@ -190,10 +195,11 @@ def coded(columns: Columns, levels: Mapping[int, Levels]) -> Table:
     return ArrayTable(array=out, names=columns.names)
 
 
-def _codes(array: Any, levels: Levels, column: str) -> np.ndarray:
+def codes(array: Any, levels: Levels, column: str) -> np.ndarray:
+    """The code of each value, NaN for a missing cell; `DataError` for a value that is no level."""
     _, values, which = _encoded(array)
     code_of = {level: code for code, level in enumerate(levels)}
-    codes = np.array([code_of.get(value, np.nan) for value in values] + [np.nan], dtype=float)
+    of_value = np.array([code_of.get(value, np.nan) for value in values] + [np.nan], dtype=float)
     for place, value in enumerate(values):
         if value is not None and value == value and value not in code_of:
             row = int(np.flatnonzero(which == place)[0])
@@ -202,7 +208,7 @@ def _codes(array: Any, levels: Levels, column: str) -> np.ndarray:
                 f"{column} holds {value!r} at row {row}, a level that the model was not fitted on: mark it as missing, "
                 f"or fit again; known are {known}"
             )
-    return codes[which]  # −1, a missing cell, is the last: NaN
+    return of_value[which]  # −1, a missing cell, is the last: NaN
 
 
 def decoded(codes: np.ndarray, levels: Levels) -> list[Any]:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from ..families.bernoulli import Bernoulli
 from ..families.cells import Cells
 from ..families.family import Family
+from ..families.multinomial import Multinomial
 from ..families.poisson import Poisson
-from ..models.mixture import Mixture as MixtureModel
 from .mixture_fitting import Problem, merged
 from .tabular import CompletingMixture
 
@@ -44,7 +44,7 @@ class CellMixture(CompletingMixture):
         problem = super()._problem(X, y, sample_weight)
         return merged(problem) if isinstance(self.init_params, str) else problem
 
-    def _supports(self) -> list[tuple[type[Cells], tuple[int, ...]]]:
+    def _supports(self) -> list[tuple[type[Cells | Multinomial], tuple[int, ...]]]:
         return [(self._kind, tuple(range(self.n_features_in_)))]
 
     def _family_for(self, problem: Problem) -> Callable[[int], Family]:
@@ -97,8 +97,8 @@ class BernoulliMixture(CellMixture):
 
     _kind = Bernoulli
 
-    def _adopt_parameters(self, model: MixtureModel) -> None:
-        self.probabilities_ = model.parameters.value.probability
+    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
+        return {"probabilities": reported["probability"]}
 
 
 class PoissonMixture(CellMixture):
@@ -140,5 +140,5 @@ class PoissonMixture(CellMixture):
 
     _kind = Poisson
 
-    def _adopt_parameters(self, model: MixtureModel) -> None:
-        self.rates_ = model.parameters.value.rate
+    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
+        return {"rates": reported["rate"]}

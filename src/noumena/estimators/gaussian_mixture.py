@@ -9,19 +9,15 @@ from sklearn.utils.validation import check_is_fitted
 from ..core.errors import DataError
 from ..data.output import table_like
 from ..families.covariance import Structure
-from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters, covariance_of
 from ..families.family import Family
 from ..families.normal import Frame, Normal, NormalParameters
 from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.gaussian import GaussianMixtureDensity
-from ..models.mixture import Mixture
-from ..models.standard_errors import StandardErrors
 from .diagnosis import degenerate_message
-from .inputs import known_labels, row_weights
-from .mixture_estimator import MixtureEstimator, double_precision
+from .mixture_estimator import MixtureEstimator
 from .mixture_fitting import Given, Problem
 from .parameters import given_array, integer, normal_prior
-from .uncertainty import bootstrap, observed, problem_for_use
 
 
 class GaussianMixture(MixtureEstimator):
@@ -97,6 +93,9 @@ class GaussianMixture(MixtureEstimator):
     array([0.5, 0.5])
     """
 
+    means_: np.ndarray
+    covariances_: np.ndarray
+
     def __init__(
         self,
         n_components: int = 1,
@@ -159,20 +158,14 @@ class GaussianMixture(MixtureEstimator):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} holds for one number of components only: leave it out of a sweep")
 
-    def _adopt_parameters(self, model: Mixture) -> None:
-        family, parameters = self._family, model.parameters
-        location, scale = np.asarray(family.frame.location.value), np.asarray(family.frame.scale.value)
-        self.means_ = location + scale * parameters.mean
-        if isinstance(parameters, DiagonalParameters):
-            self.covariances_ = parameters.variance[:, :, None] * np.eye(len(scale)) * scale**2
-        else:
-            self.covariances_ = parameters.covariance * np.outer(scale, scale)
+    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
+        return {"means": reported["mean"], "covariances": covariance_of(reported)}
 
     def _degenerate_message(self, problem: Problem) -> str:
         return degenerate_message(
             self.weights_,
             self.covariances_,
-            self._model.parameters.collapsed,
+            self._model.foreground()[1].collapsed,
             np.sqrt(problem.summary.variance),
             problem.summary.total_weight,
             self._column_names(),
@@ -180,7 +173,7 @@ class GaussianMixture(MixtureEstimator):
 
     @property
     def _family(self) -> Normal | DiagonalNormal:
-        family = self._model.family
+        family, _ = self._model.foreground()
         assert isinstance(family, Normal | DiagonalNormal)
         return family
 
@@ -262,51 +255,6 @@ class GaussianMixture(MixtureEstimator):
             if not np.isfinite(value):
                 raise DataError(f"the value given for column {column!r} is {value}: leave a missing column out")
         return self._density().conditional(positions, values)
-
-    def standard_errors(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        method: str = "observed",
-        n_bootstrap: int = 200,
-        random_state: Any = None,
-    ) -> StandardErrors:
-        """Standard errors of the weights, means and covariances.
-
-        Parameters
-        ----------
-        X : table
-            The rows that the mixture was fitted on.
-        y, sample_weight : array, optional
-            As in `fit`.
-        method : {"observed", "bootstrap"}, default="observed"
-            The inverse of the observed information, by automatic differentiation of the log likelihood in the free
-            coordinates of the covariance structure (missing cells cost information, as they should); or refits of
-            ``n_bootstrap`` tables of rows drawn with replacement.
-        n_bootstrap : int, default=200
-        random_state : int, RandomState or None
-            For the bootstrap; the estimator's own where None.
-
-        Returns
-        -------
-        StandardErrors
-
-        Raises
-        ------
-        InformationError
-            Where the information has no inverse (the fit is not at an inner maximum).
-        """
-        if method not in ("observed", "bootstrap"):
-            raise ValueError(f'method={method!r}: choose "observed" or "bootstrap"')
-        table = self._table(X)
-        weight, label = row_weights(sample_weight, table.n_rows), known_labels(y, table.n_rows)
-        problem = problem_for_use(table, weight, label)
-        with double_precision():
-            if method == "observed":
-                return observed(self._model, problem)
-            return bootstrap(self, problem, integer("n_bootstrap", n_bootstrap, 2), self._rng(random_state))
 
 
 def _replaced(family: Family, found: Any, means: np.ndarray | None, covariances: np.ndarray | None) -> Any:

@@ -9,11 +9,10 @@ from scipy.stats import chi2
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import DataError
-from ..data.coded import Columns, coded, levels_of, read_columns
+from ..data.coded import Columns, Levels, coded, levels_of, read_columns
 from ..data.table import Table
 from ..families.categorical import Categorical
 from ..families.family import Family
-from ..models.mixture import Mixture as MixtureModel
 from .inputs import row_weights
 from .mixture_fitting import Problem, merged
 from .tabular import TabularMixture
@@ -93,6 +92,8 @@ class LatentClassAnalysis(TabularMixture):
     array([[0.4, 0.6]])
     """
 
+    probabilities_: dict[str, np.ndarray]
+
     def __init__(
         self,
         n_components: int = 1,
@@ -133,10 +134,17 @@ class LatentClassAnalysis(TabularMixture):
         chosen = family.with_prior(1.0) if self.prior == "default" else family
         return lambda size: chosen
 
-    def _adopt_parameters(self, model: MixtureModel) -> None:
-        names, probability = self._column_names(), model.parameters.value.probability
-        self.levels_ = {names[j]: levels for j, levels in self._codes.items()}
-        self.probabilities_ = {names[j]: probability[:, j, : len(levels)] for j, levels in self._codes.items()}
+    @property
+    def levels_(self) -> dict[str, Levels]:
+        """From each item to its levels."""
+        names = self._column_names()
+        return {names[j]: levels for j, levels in self._codes.items()}
+
+    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
+        names, probability = self._column_names(), reported["probability"]
+        return {
+            "probabilities": {names[j]: probability[:, j, : len(levels)] for j, levels in self._codes.items()},
+        }
 
     def entropy_r2(self, X: Any, sample_weight: Any = None) -> float:
         """How sure the classes of these rows are: 1 − Σ H(z | x) / (n log K); 1 is certain, 0 is a guess.

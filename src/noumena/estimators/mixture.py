@@ -1,10 +1,11 @@
 """Mixtures over tables of mixed kinds: a family for each column or group of columns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import DataError
 from ..data.coded import Columns, Levels, coded, holds_numbers, levels_of, read_columns
@@ -16,11 +17,12 @@ from ..families.binomial import Binomial
 from ..families.categorical import Categorical
 from ..families.cells import Cells
 from ..families.covariance import Structure
-from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.diagonal_normal import DiagonalNormal, covariance_of
 from ..families.exponential import Exponential
 from ..families.family import Family
 from ..families.gamma import Gamma
 from ..families.log_normal import LogNormal
+from ..families.multinomial import Multinomial
 from ..families.negative_binomial import NegativeBinomial
 from ..families.normal import Frame, Normal
 from ..families.normal_inverse_wishart import NormalInverseWishart
@@ -28,8 +30,8 @@ from ..families.poisson import Poisson
 from ..families.product import Product
 from ..families.von_mises import VonMises
 from ..families.zero_inflated_poisson import ZeroInflatedPoisson
-from ..models.mixture import Mixture as MixtureModel
 from .mixture_fitting import Problem
+from .parameters import integer
 from .tabular import TabularMixture
 
 #: Families of single columns, by the names that users write.
@@ -46,7 +48,9 @@ CELLS: dict[str, type[Cells]] = {
     "von-mises": VonMises,
     "zero-inflated-poisson": ZeroInflatedPoisson,
 }
-FAMILIES = ("normal", *CELLS)
+FAMILIES = ("normal", "multinomial", *CELLS)
+#: Families of a tuple of columns, which are dependent given the component.
+_JOINT = ("normal", "multinomial")
 #: Columns of whole numbers that average more than this are not taken for counts unless it is said.
 MOST_COUNTED = 20
 #: Families whose columns may hold anything, and are coded.
@@ -66,19 +70,21 @@ class Part:
 class Mixture(TabularMixture):
     """Mixture over a table of mixed kinds: measurements, counts, categories, durations side by side.
 
-    Given the component, columns are independent, but for groups of columns that share a multivariate normal. Missing
-    cells, in any pattern, are integrated out exactly.
+    Given the component, columns are independent, but for groups of columns that share a multivariate normal or a
+    multinomial distribution. Missing cells, in any pattern, are integrated out exactly; those of a multinomial group
+    are missing together.
 
     Parameters
     ----------
     families : mapping, optional
         From a column (name or position), or a tuple of columns, to the name of a family: ``"normal"``,
         ``"log-normal"``, ``"gamma"``, ``"exponential"``, ``"beta"``, ``"von-mises"``, ``"poisson"``,
-        ``"negative-binomial"``, ``"zero-inflated-poisson"``, ``"binomial"``, ``"bernoulli"``, ``"categorical"``. A
-        tuple of columns with ``"normal"`` is one multivariate normal; other columns of the table take no part. None
-        takes every column, with a family by its type and values: truth values and columns of only 0 and 1 are
-        Bernoulli, text and categories categorical, whole numbers that begin at 0 or 1 and average 20 at most Poisson,
-        all else normal; ``families_`` shows the choice.
+        ``"negative-binomial"``, ``"zero-inflated-poisson"``, ``"binomial"``, ``"bernoulli"``, ``"categorical"``.
+        ``("binomial", m)`` says the number of trials, which is else the largest count. A tuple of columns with
+        ``"normal"`` is one multivariate normal, with ``"multinomial"`` one total shared out over them; other columns
+        of the table take no part. None takes every column, with a family by its type and values: truth values and
+        columns of only 0 and 1 are Bernoulli, text and categories categorical, whole numbers that begin at 0 or 1 and
+        average 20 at most Poisson, all else normal; ``families_`` shows the choice.
     n_components : int, default=1
         K.
     covariance : str, default="VVV"
@@ -104,6 +110,8 @@ class Mixture(TabularMixture):
         From each column, or tuple of columns, to its family's name.
     levels_ : dict
         From each coded column to its levels, in the order of the probabilities.
+    trials_ : dict
+        From each binomial column to its number of trials.
     parameters_ : dict
         From each column, or tuple of columns, to a dict of arrays with a leading axis of components, in the units of
         the data.
@@ -122,7 +130,7 @@ class Mixture(TabularMixture):
 
     def __init__(
         self,
-        families: Mapping[Any, str] | None = None,
+        families: Mapping[Any, str | tuple[str, int]] | None = None,
         n_components: int = 1,
         *,
         covariance: str = "VVV",
@@ -148,6 +156,7 @@ class Mixture(TabularMixture):
         self.verbose = verbose
 
     def _understand(self, X: Any) -> tuple[Columns, Table]:
+        self._trials: dict[int, int] = {}
         if self.families is None:
             columns = read_columns(X)
             kinds = {(j,): inferred(array) for j, array in enumerate(columns.arrays)}
@@ -172,24 +181,58 @@ class Mixture(TabularMixture):
         assert self.families is not None
         wanted: list[Any] = []
         groups: list[tuple[tuple[int, ...], str, bool]] = []
-        for key, family in self.families.items():
+        for key, said in self.families.items():
             own = key if isinstance(key, tuple) else (key,)
-            if family not in FAMILIES:
-                raise ValueError(f"families[{key!r}]={family!r}: choose among {', '.join(FAMILIES)}")
-            groups.append((tuple(range(len(wanted), len(wanted) + len(own))), family, isinstance(key, tuple)))
+            family, trials = _family_and_trials(key, said)
+            if family == "multinomial" and len(own) < 2:
+                raise ValueError(
+                    f"families[{key!r}]={said!r}: name all columns that a total is shared out over, as a tuple, "
+                    '{("a", "b"): "multinomial"}; for one column it is "binomial"'
+                )
+            positions = tuple(range(len(wanted), len(wanted) + len(own)))
+            if trials is not None:
+                self._trials.update(dict.fromkeys(positions, trials))
+            groups.append((positions, family, isinstance(key, tuple)))
             wanted += own
         if not wanted:
             raise ValueError("families is empty: name at least one column, or pass None to take them all")
-        kinds = {own: family for own, family, joint in groups if not (joint and family == "normal")}
-        joint = {own: family for own, family, joint in groups if joint and family == "normal"}
+        kinds = {own: family for own, family, joint in groups if not (joint and family in _JOINT)}
+        joint = {own: family for own, family, joint in groups if joint and family in _JOINT}
         return columns.select(wanted), kinds, joint
 
-    def _supports(self) -> list[tuple[type[Cells], tuple[int, ...]]]:
-        return [(CELLS[part.family], part.columns) for part in self._parts if part.family in CELLS]
+    def _supports(self) -> list[tuple[type[Cells | Multinomial], tuple[int, ...]]]:
+        kinds = {**CELLS, "multinomial": Multinomial}
+        return [(kinds[part.family], part.columns) for part in self._parts if part.family in kinds]
+
+    def _check_values(self, table: Table) -> None:
+        super()._check_values(table)
+        names, start = self._column_names(), 0
+        groups = [list(part.columns) for part in self._parts if part.family == "multinomial"]
+        for slab in table.slabs() if groups or self._trials else ():
+            for j, trials in self._trials.items():
+                for row in np.flatnonzero(slab[:, j] > trials):
+                    raise DataError(
+                        f"column {names[j]!r} holds {slab[row, j]:g} successes at row {start + row}, more than its "
+                        f"{trials} trials: correct the cell, mark it as missing, or fit with the number of trials, "
+                        f'{{{names[j]!r}: ("binomial", {slab[row, j]:g})}}'
+                    )
+            for own in groups:
+                hole = np.isnan(slab[:, own])
+                for row in np.flatnonzero(hole.any(axis=1) & ~hole.all(axis=1)):
+                    gone, there = ([repr(names[own[i]]) for i in np.flatnonzero(w)] for w in (hole[row], ~hole[row]))
+                    raise DataError(
+                        f"row {start + row} has no count in {', '.join(gone)}, but has one in {', '.join(there)}: "
+                        "columns of one multinomial group share out one total, so fill in the counts (0 where there "
+                        "was none), or mark all of them as missing"
+                    )
+            start += len(slab)
 
     def _check_columns(self, problem: Problem) -> None:
         super()._check_columns(problem)
         names, summary = self._column_names(), problem.summary
+        for part in self._parts:
+            for j in part.columns if part.family == "binomial" else ():
+                self._trials.setdefault(j, max(int(summary.maximum[j]), 1))
         for part in self._parts:
             for j in part.columns if part.family in _CONTINUOUS else ():
                 if summary.minimum[j] == summary.maximum[j]:
@@ -203,7 +246,9 @@ class Mixture(TabularMixture):
             raise ValueError(f'prior={self.prior!r}: choose "default" or None')
         structure, summary = Structure.named(self.covariance), problem.summary
         sample = problem.sample()
-        fixed = {part: self._cells(part, sample[:, list(part.columns)]) for part in self._parts if part.family in CELLS}
+        fixed = {
+            part: self._cells(part, sample[:, list(part.columns)]) for part in self._parts if part.family != "normal"
+        }
 
         def family(size: int) -> Family:
             made = [
@@ -216,9 +261,13 @@ class Mixture(TabularMixture):
 
         return family
 
-    def _cells(self, part: Part, sample: np.ndarray) -> Cells:
+    def _cells(self, part: Part, sample: np.ndarray) -> Cells | Multinomial:
         if part.family == "categorical":
             family = Categorical.of(sample, levels=tuple(len(self._codes[j]) for j in part.columns))
+        elif part.family == "binomial":
+            family = Binomial.of(sample, trials=np.array([self._trials[j] for j in part.columns]))
+        elif part.family == "multinomial":
+            family = Multinomial.of(sample)
         else:
             family = CELLS[part.family].of(sample)
         return family.with_prior(1.0) if self.prior == "default" else family
@@ -229,38 +278,59 @@ class Mixture(TabularMixture):
     def _sized(self) -> bool:
         return self.prior is not None and any(part.family == "normal" for part in self._parts)
 
-    def _adopt_parameters(self, model: MixtureModel) -> None:
-        assert isinstance(model.family, Product)
+    @property
+    def levels_(self) -> dict[str, Levels]:
+        """From each coded column to its levels, in the order of the probabilities."""
+        check_is_fitted(self)
         names = self._column_names()
-        self.levels_ = {names[j]: levels for j, levels in self._codes.items()}
-        self.families_, self.parameters_ = {}, {}
-        for part, family, parameters in zip(self._parts, model.family.parts, model.parameters.parts, strict=True):
-            if part.joint:
-                key = tuple(names[j] for j in part.columns)
-                self.families_[key] = part.family
-                self.parameters_[key] = _joint_parameters(family, parameters)
-                continue
-            for own, j in enumerate(part.columns):
-                self.families_[names[j]] = part.family
-                self.parameters_[names[j]] = self._own_parameters(family, parameters, own, j)
+        return {names[j]: levels for j, levels in self._codes.items()}
 
-    def _own_parameters(self, family: Family, parameters: Any, own: int, j: int) -> dict[str, np.ndarray]:
-        if isinstance(family, DiagonalNormal):
-            location, scale = family.frame.location.value[own], family.frame.scale.value[own]
-            return {
-                "mean": location + scale * parameters.mean[:, own],
-                "standard_deviation": scale * np.sqrt(parameters.variance[:, own]),
-            }
-        found = {name: np.asarray(array)[:, own] for name, array in parameters.value._asdict().items()}
+    @property
+    def trials_(self) -> dict[str, int]:
+        """From each binomial column to its number of trials."""
+        check_is_fitted(self)
+        names = self._column_names()
+        return {names[j]: trials for j, trials in self._trials.items()}
+
+    @property
+    def families_(self) -> dict[Any, str]:
+        """From each column, or tuple of columns, to its family's name."""
+        check_is_fitted(self)
+        return {key: part.family for part, key, _ in self._keys()}
+
+    def _keys(self) -> Iterator[tuple[Part, Any, int]]:
+        """Each part with each of its keys in ``parameters_``, and the key's place among the part's columns."""
+        names = self._column_names()
+        for part in self._parts:
+            if part.joint:
+                yield part, tuple(names[j] for j in part.columns), 0
+            else:
+                yield from ((part, names[j], own) for own, j in enumerate(part.columns))
+
+    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
+        assert isinstance(family, Product)
+        of_part = dict(zip(self._parts, zip(family.parts, reported, strict=True), strict=True))
+        return {"parameters": {key: self._of_key(part, own, *of_part[part]) for part, key, own in self._keys()}}
+
+    def _of_key(self, part: Part, own: int, family: Family, reported: dict[str, Any]) -> dict[str, np.ndarray]:
+        if isinstance(family, Normal | DiagonalNormal) and part.joint:
+            return {"mean": reported["mean"], "covariance": covariance_of(reported)}
+        if part.joint:
+            return dict(reported)
+        found = {name: array[:, own] for name, array in reported.items() if name != "variance"}
         if isinstance(family, Categorical):
-            found["probability"] = found["probability"][:, : len(self._codes[j])]
+            found["probability"] = found["probability"][:, : len(self._codes[part.columns[own]])]
         return found
 
     def _to_state(self) -> dict[str, Any]:
-        return super()._to_state() | {"parts": [[part.family, part.columns, part.joint] for part in self._parts]}
+        return super()._to_state() | {
+            "parts": [[part.family, part.columns, part.joint] for part in self._parts],
+            "trials": list(self._trials.items()),
+        }
 
     def _from_state(self, state: dict[str, Any]) -> None:
         self._parts = [Part(family, columns, joint) for family, columns, joint in state["parts"]]
+        self._trials = dict(state["trials"])
         super()._from_state(state)
 
 
@@ -287,6 +357,15 @@ def inferred(array: Any) -> str:
     return "poisson" if values.min() <= 1 and values.mean() <= MOST_COUNTED else "normal"
 
 
+def _family_and_trials(key: Any, said: Any) -> tuple[str, int | None]:
+    """What the user says of a column: a family's name, or that of the binomial with its number of trials."""
+    if isinstance(said, tuple | list) and len(said) == 2 and said[0] == "binomial":
+        return "binomial", integer(f"the trials of families[{key!r}]", said[1], 1)
+    if not isinstance(said, str) or said not in FAMILIES:
+        raise ValueError(f'families[{key!r}]={said!r}: choose among {", ".join(FAMILIES)}, or ("binomial", trials)')
+    return said, None
+
+
 def _parts(kinds: dict[tuple[int, ...], str], joint: dict[tuple[int, ...], str]) -> list[Part]:
     """Columns of one family make one part, which the E-step treats at once."""
     together: dict[str, list[int]] = {}
@@ -305,13 +384,3 @@ def _normal(
     if part.joint and not structure.diagonal:
         return Normal(Frame.of(location, scale), structure, chosen)
     return DiagonalNormal(Frame.of(location, scale), structure if part.joint else Structure.named("VVI"), chosen)
-
-
-def _joint_parameters(family: Family, parameters: Any) -> dict[str, np.ndarray]:
-    assert isinstance(family, Normal | DiagonalNormal)
-    location, scale = np.asarray(family.frame.location.value), np.asarray(family.frame.scale.value)
-    if isinstance(parameters, DiagonalParameters):
-        covariance = parameters.variance[:, :, None] * np.eye(len(scale))
-    else:
-        covariance = parameters.covariance
-    return {"mean": location + scale * parameters.mean, "covariance": covariance * np.outer(scale, scale)}

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Self
 
 import jax
@@ -19,12 +20,16 @@ from ..core.fit import Progress
 from ..core.result import Fit, Status, Trace
 from ..data.summary import check_columns, summarise
 from ..data.table import Table
+from ..families.design import DesignFrame
 from ..families.family import Family
+from ..models.gated_mixture import GatedMixture
 from ..models.mixture import Mixture, evaluate
+from ..models.standard_errors import StandardErrors
 from .inputs import known_labels, row_weights, table_for_fit, table_for_use
 from .mixture_fitting import Given, Problem, Settings, fit_mixtures
 from .parameters import check_size, check_start, integer, real
 from .storage import save
+from .uncertainty import Reported, bootstrap, observed
 
 _STARTS = ("kmeans", "hierarchical", "random")
 
@@ -34,8 +39,8 @@ def double_precision() -> AbstractContextManager:
     return jax.enable_x64(True)
 
 
-class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, abc.ABC):
-    """Base of the mixture estimators: checks, fits, answers, stores.
+class MixtureFitter(BaseEstimator, abc.ABC):
+    """Base of everything that fits a mixture: checks, fits, stores.
 
     Subclasses have the parameters ``n_components``, ``prior``, ``n_init``, ``init_params``, ``tol``, ``max_iter``,
     ``accelerate``, ``random_state`` and ``verbose``, and say which family their components are.
@@ -59,18 +64,21 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
     n_features_in_: int
     _model: Mixture
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
-
     @abc.abstractmethod
     def _family_for(self, problem: Problem) -> Callable[[int], Family]:
         """From a number of components to the family; the estimator's own parameters are checked here."""
 
     @abc.abstractmethod
-    def _adopt_parameters(self, model: Mixture) -> None:
-        """Set the fitted attributes that are this family's own, in the units of the data."""
+    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
+        """What users see of the components, by attribute (without the underscore at its end).
+
+        Parameters
+        ----------
+        family : Family
+            Of the components, without any background.
+        reported : tree of arrays
+            As `Family.reported` gives it: the parameters, or their standard errors.
+        """
 
     @abc.abstractmethod
     def _degenerate_message(self, problem: Problem) -> str:
@@ -92,6 +100,180 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
         """Refuse what holds for one number of components only."""
         if not isinstance(self.init_params, str):
             raise ValueError("init_params as an array holds for one number of components only: name a method")
+
+    def _gate(self, problem: Problem) -> DesignFrame | None:
+        """The covariates that the weights depend on, if they do."""
+        return None
+
+    def _noisy(self, problem: Problem, family: Callable[[int], Family]) -> Callable[[int], Family]:
+        """The families with a background, where one is asked for."""
+        return family
+
+    @abc.abstractmethod
+    def _problem(self, X: Any, y: Any, sample_weight: Any) -> Problem:
+        """Check what is to be fitted; one pass over the rows."""
+
+    @abc.abstractmethod
+    def _column_names(self) -> list[str]:
+        """Of the columns that the mixture is a density of."""
+
+    def _fitted(self, problem: Problem) -> Self:
+        """Fit a checked table."""
+        size = integer("n_components", self.n_components, 1)
+        check_size(problem, size)
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        with double_precision():
+            settings = self._settings(problem, size)
+            fit = fit_mixtures(problem, settings, [size], rng)[size]
+            self._adopt(fit)
+        self._tell(problem)
+        return self
+
+    def _settings_for_sweep(self, problem: Problem, progress: Progress | None) -> Settings:
+        """Settings for many sizes at once, which no given parameters can fit."""
+        self._check_for_sweep()
+        return self._settings(problem, 1, progress)
+
+    def _settings(self, problem: Problem, size: int, progress: Progress | None = None) -> Settings:
+        accelerator(self.accelerate)  # refuses unknown names
+        if isinstance(self.init_params, str):
+            if self.init_params not in _STARTS:
+                known = ", ".join(_STARTS)
+                raise ValueError(f"init_params={self.init_params!r}: choose among {known}, or pass an array")
+        else:
+            check_start(np.asarray(self.init_params), problem.table.n_rows, size)
+        return Settings(
+            family=self._noisy(problem, self._family_for(problem)),
+            name=self._family_name(),
+            sized=self._sized(),
+            n_init=integer("n_init", self.n_init, 1),
+            init_params=self.init_params,
+            tol=real("tol", self.tol, 0.0),
+            max_iter=integer("max_iter", self.max_iter, 1),
+            accelerate=self.accelerate,
+            progress=progress or _printer(self.verbose),
+            given=self._given(size),
+            gate=self._gate(problem),
+        )
+
+    def _adopt(self, fit: Fit) -> None:
+        """Take a fit's parameters, in the units of the data."""
+        model = jax.tree.map(np.asarray, fit.model)
+        self._model = model.first(int(np.sum(model.active)))
+        self.weights_ = self._model.weights[model.family.background :]
+        with double_precision():
+            shown = self._shown(_reported(self._model))
+        for name, value in shown.items():
+            setattr(self, f"{name}_", value)
+        self.n_parameters_ = self._model.n_parameters()
+        self.log_likelihood_ = fit.bound
+        self.trace_, self.status_ = fit.trace, fit.status
+        self.n_iter_ = max(len(fit.trace) - 1, 1)
+
+    def _shown(self, reported: Reported) -> dict[str, Any]:
+        """What users see, by attribute (without the underscore at its end): of the estimates, or of their errors."""
+        weights, components = reported
+        family, _ = self._model.foreground()
+        if isinstance(self._model, GatedMixture):
+            shown: dict[str, Any] = {"membership_intercept": weights[:, 0], "membership_coef": weights[:, 1:]}
+        elif self._model.family.background:
+            shown = {"weights": weights[1:], "noise_weight": weights[0]}
+        else:
+            shown = {"weights": weights}
+        return shown | self._described(family, components)
+
+    def _standard_errors(self, problem: Problem, method: str, n_bootstrap: int, random_state: Any) -> StandardErrors:
+        if method not in ("observed", "bootstrap"):
+            raise ValueError(f'method={method!r}: choose "observed" or "bootstrap"')
+        with double_precision():
+            if method == "observed":
+                return StandardErrors(self._shown(observed(self._model, problem)), method)
+            model, draws = self._model, integer("n_bootstrap", n_bootstrap, 2)
+            size = len(model.weights) - model.family.background
+            posterior = self._posterior(problem.table)[:, model.family.background :]
+            start = posterior / posterior.sum(axis=1, keepdims=True)
+            settings = replace(self._settings(problem, size), init_params=start, n_init=1, given=None, progress=None)
+            errors = bootstrap(settings, size, problem, _reported, draws, self._rng(random_state))
+            return StandardErrors(self._shown(errors), method)
+
+    def _tell(self, problem: Problem) -> None:
+        """Warn about what the user should know of the fit just adopted."""
+        if self.status_ is Status.DEGENERATE:
+            warnings.warn(self._degenerate_message(problem), DegenerateWarning, stacklevel=4)
+        elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
+            message = f"after {self.n_iter_} iterations: {self.status_.message}"
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+    @property
+    def converged_(self) -> bool:
+        """Whether the stopping rule was met."""
+        check_is_fitted(self)
+        return self.status_ is Status.CONVERGED
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Store the fitted mixture as arrays and JSON; `noumena.load` reads it.
+
+        Raises
+        ------
+        OutputError
+            Where the file cannot be written; what was there before is untouched.
+        """
+        save(self, path)
+
+    def _to_state(self) -> dict[str, Any]:
+        return {
+            "model": jax.tree.map(np.asarray, self._model),
+            "log_likelihood": self.log_likelihood_,
+            "status": self.status_.value,
+            "objective": self.trace_.objective,
+            "accepted": self.trace_.accepted,
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": getattr(self, "feature_names_in_", None),
+        }
+
+    def _from_state(self, state: dict[str, Any]) -> None:
+        trace = Trace(state["objective"], state["accepted"])
+        self.n_features_in_ = state["n_features_in"]
+        if state["feature_names_in"] is not None:
+            self.feature_names_in_ = state["feature_names_in"]
+        self._adopt(
+            Fit(state["model"], float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace)
+        )
+
+    def _rng(self, random_state: Any) -> np.random.Generator:
+        chosen = self.random_state if random_state is None else random_state
+        return np.random.default_rng(check_random_state(chosen).randint(2**31))
+
+    def _posterior(self, table: Table) -> np.ndarray:
+        """p(z | x) of each row, a background first."""
+        out = np.empty((table.n_rows, len(self._model.weights)))
+        for rows, _, posterior in self._rows(table):
+            out[rows] = posterior
+        return out
+
+    def _rows(self, table: Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Row numbers, log p(x) and p(z | x), block by block; the rows of a block need not follow each other.
+
+        A background is the first component here.
+        """
+        problem = Problem(table, summarise(table), None, None)
+        with double_precision():
+            blocks = problem.blocks(self._model.family, len(self._model.weights)).indexed()
+            for block, index in blocks:
+                bound, posterior = (np.asarray(part) for part in evaluate(self._model, block))
+                used = index >= 0
+                yield index[used], bound[used], posterior[used]
+
+
+class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureFitter):
+    """Base of the mixture estimators that are densities of a table's rows."""
+
+    n_features_in_: int
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _check_columns(self, problem: Problem) -> None:
         """Refuse columns that the family cannot take."""
@@ -130,16 +312,7 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
         DegenerateWarning
             Where a component collapsed.
         """
-        problem = self._problem(X, y, sample_weight)
-        size = integer("n_components", self.n_components, 1)
-        check_size(problem, size)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        with double_precision():
-            settings = self._settings(problem, size)
-            fit = fit_mixtures(problem, settings, [size], rng)[size]
-            self._adopt(fit, size)
-        self._tell(problem)
-        return self
+        return self._fitted(self._problem(X, y, sample_weight))
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> Problem:
         """Check the table, the weights and the labels; one pass over the rows."""
@@ -153,65 +326,53 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
         names = getattr(self, "feature_names_in_", None)
         return [f"x{i}" for i in range(self.n_features_in_)] if names is None else list(names)
 
-    def _settings_for_sweep(self, problem: Problem, progress: Progress | None) -> Settings:
-        """Settings for many sizes at once, which no given parameters can fit."""
-        self._check_for_sweep()
-        return self._settings(problem, 1, progress)
+    def standard_errors(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        method: str = "observed",
+        n_bootstrap: int = 200,
+        random_state: Any = None,
+    ) -> StandardErrors:
+        """Standard errors of the weights and of the components' parameters.
 
-    def _settings(self, problem: Problem, size: int, progress: Progress | None = None) -> Settings:
-        accelerator(self.accelerate)  # refuses unknown names
-        if isinstance(self.init_params, str):
-            if self.init_params not in _STARTS:
-                known = ", ".join(_STARTS)
-                raise ValueError(f"init_params={self.init_params!r}: choose among {known}, or pass an array")
-        else:
-            check_start(np.asarray(self.init_params), problem.table.n_rows, size)
-        return Settings(
-            family=self._family_for(problem),
-            name=self._family_name(),
-            sized=self._sized(),
-            n_init=integer("n_init", self.n_init, 1),
-            init_params=self.init_params,
-            tol=real("tol", self.tol, 0.0),
-            max_iter=integer("max_iter", self.max_iter, 1),
-            accelerate=self.accelerate,
-            progress=progress or _printer(self.verbose),
-            given=self._given(size),
-        )
+        Parameters
+        ----------
+        X : table
+            The rows that the mixture was fitted on.
+        y, sample_weight : array, optional
+            As in `fit`.
+        method : {"observed", "bootstrap"}, default="observed"
+            The inverse of the observed information, by automatic differentiation of the log likelihood in free
+            coordinates (missing cells cost information, as they should); or refits of ``n_bootstrap`` tables of rows
+            drawn with replacement.
+        n_bootstrap : int, default=200
+        random_state : int, RandomState or None
+            For the bootstrap; the estimator's own where None.
 
-    def _adopt(self, fit: Fit, size: int) -> None:
-        """Take a fit's parameters, in the units of the data."""
-        model = jax.tree.map(np.asarray, fit.model)
-        keep = slice(size)
-        parameters = model.parameters.components(keep)
-        self._model = Mixture(model.family, model.weights[keep], parameters, model.active[keep])
-        self.weights_ = self._model.weights
-        self._adopt_parameters(self._model)
-        self.n_parameters_ = size - 1 + model.family.n_parameters(size)
-        self.log_likelihood_ = fit.bound
-        self.trace_, self.status_ = fit.trace, fit.status
-        self.n_iter_ = max(len(fit.trace) - 1, 1)
+        Returns
+        -------
+        StandardErrors
+            With the attributes of the estimates: ``errors.weights``, ``errors.means``, …
 
-    def _tell(self, problem: Problem) -> None:
-        """Warn about what the user should know of the fit just adopted."""
-        if self.status_ is Status.DEGENERATE:
-            warnings.warn(self._degenerate_message(problem), DegenerateWarning, stacklevel=3)
-        elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the stopping rule was met."""
-        check_is_fitted(self)
-        return self.status_ is Status.CONVERGED
+        Raises
+        ------
+        InformationError
+            Where the information has no inverse (the fit is not at an inner maximum).
+        """
+        table = self._table(X)
+        weight, label = row_weights(sample_weight, table.n_rows), known_labels(y, table.n_rows)
+        problem = Problem(table, summarise(table, weight), weight, label)
+        return self._standard_errors(problem, method, n_bootstrap, random_state)
 
     @property
     def _n_features_out(self) -> int:
-        return len(self.weights_)
+        return len(self._model.weights)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Most probable component of each row.
+        """Most probable component of each row; −1 for the background, where the mixture has one.
 
         Parameters
         ----------
@@ -225,16 +386,12 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
         table = self._table(X)
         out = np.empty(table.n_rows, dtype=np.int64)
         for rows, _, posterior in self._rows(table):
-            out[rows] = posterior.argmax(axis=1)
+            out[rows] = posterior.argmax(axis=1) - self._model.family.background
         return out
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """p(z = k | observed cells) of each row, shape (n_rows, n_components)."""
-        table = self._table(X)
-        out = np.empty((table.n_rows, len(self.weights_)))
-        for rows, _, posterior in self._rows(table):
-            out[rows] = posterior
-        return out
+        """p(z = k | observed cells) of each row, shape (n_rows, n_components); a background's comes last, as k = −1."""
+        return np.roll(self._posterior(self._table(X)), -self._model.family.background, axis=1)
 
     def transform(self, X: Any) -> np.ndarray:
         """The rows in the coordinates of the mixture: `predict_proba`, as a step of a pipeline."""
@@ -285,39 +442,6 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
         n = table.n_rows if weight is None else weight.sum()
         return float(-2 * total + self.n_parameters_ * np.log(n) - 2 * certainty)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted mixture as arrays and JSON; `noumena.load` reads it.
-
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
-
-    def _to_state(self) -> dict[str, Any]:
-        return {
-            "family": jax.tree.map(np.asarray, self._model.family),
-            "parameters": self._model.parameters,
-            "weights": self.weights_,
-            "log_likelihood": self.log_likelihood_,
-            "status": self.status_.value,
-            "objective": self.trace_.objective,
-            "accepted": self.trace_.accepted,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", None),
-        }
-
-    def _from_state(self, state: dict[str, Any]) -> None:
-        weights = state["weights"]
-        model = Mixture(state["family"], weights, state["parameters"], np.ones(len(weights), dtype=bool))
-        trace = Trace(state["objective"], state["accepted"])
-        self.n_features_in_ = state["n_features_in"]
-        if state["feature_names_in"] is not None:
-            self.feature_names_in_ = state["feature_names_in"]
-        fit = Fit(model, float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace)
-        self._adopt(fit, len(weights))
-
     def _positions(self, columns: Any) -> np.ndarray:
         names = self._column_names()
         where = []
@@ -334,23 +458,16 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
             raise ColumnMismatchError(f"columns {list(columns)} must be at least one, each named once")
         return np.array(where)
 
-    def _rng(self, random_state: Any) -> np.random.Generator:
-        chosen = self.random_state if random_state is None else random_state
-        return np.random.default_rng(check_random_state(chosen).randint(2**31))
-
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
         return table_for_use(self, X)
 
-    def _rows(self, table: Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Row numbers, log p(x) and p(z | x), block by block; the rows of a block need not follow each other."""
-        problem = Problem(table, summarise(table), None, None)
-        with double_precision():
-            blocks = problem.blocks(self._model.family, len(self.weights_)).indexed()
-            for block, index in blocks:
-                bound, posterior = (np.asarray(part) for part in evaluate(self._model, block))
-                used = index >= 0
-                yield index[used], bound[used], posterior[used]
+
+def _reported(model: Mixture) -> Reported:
+    """What users see of a mixture: its weights (or its gate), and its components; in NumPy."""
+    family, parameters = model.foreground()
+    weights = model.gate.reported() if isinstance(model, GatedMixture) else model.weights
+    return np.asarray(weights), jax.tree.map(np.asarray, family.reported(parameters))
 
 
 def _total(values: np.ndarray, weight: np.ndarray | None) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -15,7 +16,9 @@ from ..core.result import Fit
 from ..data.source import Source
 from ..data.summary import Summary
 from ..data.table import ArrayTable, Table
+from ..families.design import DesignFrame
 from ..families.family import Family
+from ..models.gated_mixture import Gate, GatedMixture
 from ..models.mixture import Mixture, MixtureNatural
 from ..models.starts import Method, responsibilities
 
@@ -26,6 +29,8 @@ START_ROWS, _START_CELLS, _LEAST_START_ROWS = 20_000, 2_000_000, 2_000
 _PIECE_NUMBERS = 150_000
 #: Rows are merged where so many of them have fewer different ones than this share.
 _MERGE_SAMPLE, _MERGE_SHARE = 2_000, 0.5
+#: What a start gives the background of every row.
+_BACKGROUND_SHARE = 0.1
 #: What starts after the first are found by, in turn.
 _FURTHER: tuple[Method, ...] = ("kmeans", "seeds", "random", "seeds")
 
@@ -41,12 +46,15 @@ class Problem:
 
     def blocks(self, family: Family, width: int) -> Source:
         """The rows as the E-step takes them, in pieces that suit ``width`` components of a family side by side."""
+        label = self.label
+        if label is not None and family.background:
+            label = np.where(label < 0, label, label + family.background).astype(label.dtype)
         return Source(
             self.table,
             self.summary,
             lambda missing: _rows_per_piece(family, width, missing),
             weight=self.weight,
-            label=self.label,
+            label=label,
             coupled=family.coupled(self.table.n_columns),
         )
 
@@ -63,11 +71,14 @@ def merged(problem: Problem) -> Problem:
         return problem
     x = table.to_array()
     label = np.full(len(x), -1.0) if problem.label is None else problem.label
-    both = np.column_stack([x, label])
+    given = np.empty((len(x), 0)) if table.given is None else table.given
+    both = np.column_stack([x, given, label])
     _, first, which = np.unique(_keys(both), return_index=True, return_inverse=True)
     rows = both[first]
     weight = np.bincount(which.ravel(), problem.weight, minlength=len(rows))
-    smaller = ArrayTable(array=np.ascontiguousarray(rows[:, :-1]), names=table.names)
+    d = table.n_columns
+    covariates = None if table.given is None else np.ascontiguousarray(rows[:, d:-1])
+    smaller = ArrayTable(array=np.ascontiguousarray(rows[:, :d]), names=table.names, given=covariates)
     known = None if problem.label is None else rows[:, -1].astype(np.int32)
     return Problem(smaller, replace(problem.summary, n_rows=len(rows)), weight.astype(float), known)
 
@@ -92,6 +103,8 @@ class Settings:
         Whether the family differs between numbers of components, so that these cannot run side by side.
     given : Given, optional
         Parameters to start from.
+    gate : DesignFrame, optional
+        The covariates that the weights depend on.
     """
 
     family: Callable[[int], Family]
@@ -104,6 +117,7 @@ class Settings:
     accelerate: str | None
     progress: Progress | None = None
     given: "Given | None" = None
+    gate: DesignFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -143,14 +157,16 @@ def fit_mixtures(
     most = max(sizes)
     family = settings.family(most)
     sample = _sample(problem, rng)
+    most += family.background
     n_init = 1 if _fully_given(settings) else settings.n_init
     lanes, stats, groups = [], [], []
     seed = int(rng.integers(2**31))
     for size in sizes:
         own = np.random.default_rng([seed, size])  # a size starts alike in a sweep and by itself
+        blank = _blank(family, settings.gate, size + family.background, most)
         for attempt in range(n_init):
-            lanes.append(_blank(family, size, most))
-            stats.append(_start(family, settings, sample, size, most, attempt, own))
+            lanes.append(blank)
+            stats.append(_start(blank, settings, sample, size, attempt, own))
             groups.append(size)
     start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
     models = maximisation(stack(lanes), start)[0]
@@ -168,14 +184,19 @@ def fit_mixtures(
     )
 
 
-def _blank(family: Family, size: int, most: int) -> Mixture:
+def _blank(family: Family, gate: DesignFrame | None, size: int, most: int) -> Mixture:
     active = np.arange(most) < size
-    return Mixture(family, np.where(active, 1 / size, 0.0), family.initial(most), active)
+    plain = Mixture(family, np.where(active, 1 / size, 0.0), family.initial(most), active)
+    if gate is None:
+        return plain
+    blank = Gate(gate, np.zeros((most, gate.size)))
+    return GatedMixture(plain.family, plain.weights, plain.parameters, plain.active, blank)
 
 
 @dataclass(frozen=True)
 class _Sample:
     x: np.ndarray
+    given: np.ndarray | None
     weight: np.ndarray
     label: np.ndarray
     rows: np.ndarray
@@ -199,19 +220,21 @@ def _sample(problem: Problem, rng: np.random.Generator) -> _Sample:
         start = stop
     weight = np.ones(len(rows)) if problem.weight is None else problem.weight[rows]
     label = np.full(len(rows), -1) if problem.label is None else problem.label[rows]
-    return _Sample(np.concatenate(parts), weight, label, rows, float(weight.sum()) / problem.summary.total_weight)
+    given = None if table.given is None else table.given[rows]
+    share = float(weight.sum()) / problem.summary.total_weight
+    return _Sample(np.concatenate(parts), given, weight, label, rows, share)
 
 
 def _start(
-    family: Family,
+    blank: Mixture,
     settings: Settings,
     sample: _Sample,
     size: int,
-    most: int,
     attempt: int,
     rng: np.random.Generator,
 ) -> MixtureNatural:
     """Statistics of one start, scaled up to the whole table."""
+    family, most = blank.family, len(blank.active)
     if not isinstance(settings.init_params, str):
         given = np.asarray(settings.init_params)
         shares = np.eye(size)[given.astype(int)] if given.ndim == 1 else given.astype(float)
@@ -225,13 +248,15 @@ def _start(
     else:
         # more starts of one method would mostly lead to one optimum, or (agglomeration) be one start
         method: Any = settings.init_params if attempt == 0 else _FURTHER[attempt % len(_FURTHER)]
-        points = family.embedding(sample.x)
+        points = family.embedding(sample.x, sample.given)
         location, scale = _spread(points, sample.weight)
         r = responsibilities(method, (points - location) / scale, sample.weight, sample.label, size, rng)
     if isinstance(settings.init_params, str):
         r = (1 - family.blur) * r + family.blur * r.sum(axis=1, keepdims=True) / size
-    r = np.pad(r, ((0, 0), (0, most - size))) / sample.share
-    return MixtureNatural(r.sum(axis=0), family.statistics(sample.x, r))
+    if family.background:  # takes a little of every row, and soon more of those far from all components
+        r = np.column_stack([_BACKGROUND_SHARE * r.sum(axis=1), (1 - _BACKGROUND_SHARE) * r])
+    r = np.pad(r, ((0, 0), (0, most - r.shape[1]))) / sample.share
+    return blank.statistics(sample.x, sample.given, r)
 
 
 def _spread(points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -254,6 +279,8 @@ def _overridden(models: Mixture, given: Given) -> Mixture:
     weights, parameters = models.weights, models.parameters
     if given.weights is not None:
         weights = np.tile(given.weights / given.weights.sum(), (weights.shape[0], 1))
+        if models.family.background:
+            weights = np.column_stack([np.full(len(weights), _BACKGROUND_SHARE), (1 - _BACKGROUND_SHARE) * weights])
     if given.parameters is not None:
         parameters = given.parameters(models.family, parameters)
-    return Mixture(models.family, weights, parameters, models.active)
+    return eqx.tree_at(lambda model: (model.weights, model.parameters), models, (weights, parameters))

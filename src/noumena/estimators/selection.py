@@ -134,7 +134,7 @@ def select(
         chosen = copy(base).set_params(n_components=best.size)
         if best.structure is not None:
             chosen.set_params(covariance=best.structure)
-        chosen._adopt(best.fit, best.size)
+        chosen._adopt(best.fit)
     if best.fit.status not in (Status.CONVERGED, Status.COMPLETED):
         warnings.warn(
             f"the best candidate ({best.structure}, {best.size}): {best.fit.status.message}", ConvergenceWarning, 2
@@ -175,7 +175,7 @@ class _Candidate:
     ) -> "_Candidate":
         model = fit.model
         assert isinstance(model, Mixture)
-        df = size - 1 + model.family.n_parameters(size)
+        df = model.n_parameters()
         bic = -2 * fit.bound + df * np.log(problem.summary.total_weight)
         aic = -2 * fit.bound + 2 * df
         return cls(structure, size, fit, fit.bound, df, bic, bic - 2 * certainty, aic, cv)

@@ -34,7 +34,7 @@ _CLASSES = {
     "StudentTMixture": "noumena.estimators.student_t_mixture",
 }
 #: Packages whose plain records (families, their parameters) may be read field by field.
-_RECORDS = ("noumena.families.", "noumena.core.model", "noumena.data.coded")
+_RECORDS = ("noumena.families.", "noumena.models.", "noumena.core.model", "noumena.data.coded", "noumena.data.design")
 
 
 class OutputError(NoumenaError, OSError):

@@ -10,8 +10,7 @@ from ..families.covariance import Structure
 from ..families.family import Family
 from ..families.normal import Frame
 from ..families.normal_inverse_wishart import NormalInverseWishart
-from ..families.student_t import StudentParameters, StudentT
-from ..models.mixture import Mixture as MixtureModel
+from ..families.student_t import StudentT
 from .diagnosis import degenerate_message
 from .mixture_fitting import Problem
 from .parameters import normal_prior
@@ -71,6 +70,10 @@ class StudentTMixture(CompletingMixture):
     True
     """
 
+    locations_: np.ndarray
+    scales_: np.ndarray
+    degrees_of_freedom_: np.ndarray
+
     def __init__(
         self,
         n_components: int = 1,
@@ -115,14 +118,12 @@ class StudentTMixture(CompletingMixture):
     def _sized(self) -> bool:
         return isinstance(self.prior, str)
 
-    def _adopt_parameters(self, model: MixtureModel) -> None:
-        family, parameters = model.family, model.parameters
-        assert isinstance(family, StudentT)
-        assert isinstance(parameters, StudentParameters)
-        location, scale = np.asarray(family.frame.location.value), np.asarray(family.frame.scale.value)
-        self.locations_ = location + scale * parameters.mean
-        self.scales_ = parameters.scale * np.outer(scale, scale)
-        self.degrees_of_freedom_ = parameters.degrees
+    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
+        return {
+            "locations": reported["location"],
+            "scales": reported["scale"],
+            "degrees_of_freedom": reported["degrees_of_freedom"],
+        }
 
     def _degenerate_message(self, problem: Problem) -> str:
         return degenerate_message(

@@ -15,6 +15,7 @@ from ..data.output import table_like, table_of
 from ..data.table import Table
 from ..families.categorical import Categorical
 from ..families.cells import Cells
+from ..families.multinomial import Multinomial
 from ..families.product import Product
 from ..models.completion import drawn_cells, expected_cells, level_probabilities
 from .inputs import adopt_columns, check_least_rows, refuse_sparse
@@ -57,7 +58,7 @@ class CompletingMixture(MixtureEstimator):
                     )
             start += len(slab)
 
-    def _supports(self) -> list[tuple[type[Cells], tuple[int, ...]]]:
+    def _supports(self) -> list[tuple[type[Cells | Multinomial], tuple[int, ...]]]:
         """Families with the columns that must lie in their support."""
         return []
 
@@ -70,7 +71,8 @@ class CompletingMixture(MixtureEstimator):
 
     def _degenerate_message(self, problem: Problem) -> str:
         told = []
-        for k in np.flatnonzero(np.asarray(self._model.family.collapsed(self._model.parameters))):
+        family, parameters = self._model.foreground()
+        for k in np.flatnonzero(np.asarray(family.collapsed(parameters))):
             rows = self.weights_[k] * problem.summary.total_weight
             told.append(f"component {k} ({rows:.1f} rows) lost its rows, or collapsed onto a single value")
         return "; ".join(told) + ': use fewer components or prior="default"'
@@ -92,13 +94,14 @@ class CompletingMixture(MixtureEstimator):
         """
         check_is_fitted(self)
         n, rng = integer("n_samples", n_samples, 1), self._rng(random_state)
-        component = rng.choice(len(self.weights_), size=n, p=self.weights_)
+        weights = self._model.weights
+        component = rng.choice(len(weights), size=n, p=weights)
         x = drawn_cells(
             self._model.family, self._model.parameters, np.full((n, self.n_features_in_), np.nan), component, rng
         )
         if self._codes or hasattr(self, "feature_names_in_"):
-            return pa.table(self._columns(x)), component
-        return x, component
+            x = pa.table(self._columns(x))
+        return x, component - self._model.family.background
 
     def impute(self, X: Any, *, draws: int | None = None, random_state: Any = None) -> Any:
         """Fill the missing cells.
@@ -131,12 +134,6 @@ class CompletingMixture(MixtureEstimator):
             component = np.minimum((u >= cumulative).sum(axis=1), posterior.shape[1] - 1)
             filled.append(self._like(X, drawn_cells(family, parameters, x, component, rng)))
         return filled
-
-    def _posterior(self, table: Table) -> np.ndarray:
-        out = np.empty((table.n_rows, len(self.weights_)))
-        for rows, _, posterior in self._rows(table):
-            out[rows] = posterior
-        return out
 
     def _columns(self, x: np.ndarray) -> dict[str, Any]:
         names = self._column_names()
@@ -204,7 +201,7 @@ class TabularMixture(CompletingMixture):
 
     def _cell_parts(self) -> list[tuple[Any, Any, tuple[int, ...]]]:
         """Each part's family and parameters, with its columns."""
-        family, parameters = self._model.family, self._model.parameters
+        family, parameters = self._model.foreground()
         if isinstance(family, Product):
             return list(zip(family.parts, parameters.parts, family.columns, strict=True))
         return [(family, parameters, tuple(range(self.n_features_in_)))]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .cells import Cells
+from .chart import NEAR_EDGE
 
 #: Probabilities stay this far from 0 and 1, so that their logarithms are finite.
 EDGE = 1e-12
@@ -53,6 +54,10 @@ class Bernoulli(Cells):
 
     def maximise_cells(self, count: Array, stats: BernoulliNatural, previous: BernoulliValue) -> BernoulliValue:
         return BernoulliValue(jnp.clip(stats.logit / count, EDGE, 1 - EDGE))
+
+    def edges(self, value: BernoulliValue) -> BernoulliValue:
+        p = np.asarray(value.probability)
+        return BernoulliValue((p < NEAR_EDGE) | (p > 1 - NEAR_EDGE))
 
     def expected(self, value: BernoulliValue) -> np.ndarray:
         return np.asarray(value.probability)

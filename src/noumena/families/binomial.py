@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ..core.model import Fixed
 from .cells import Cells
+from .chart import NEAR_EDGE
 from .expected_log_gamma import expected_log_choices
 
 #: Probabilities stay this far from 0 and 1, so that their logarithms are finite.
@@ -94,6 +95,10 @@ class Binomial(Cells):
 
     def maximise_cells(self, count: Array, stats: BinomialNatural, previous: BinomialValue) -> BinomialValue:
         return BinomialValue(jnp.clip(stats.logit / (count * self._trials), EDGE, 1 - EDGE))
+
+    def edges(self, value: BinomialValue) -> BinomialValue:
+        p = np.asarray(value.probability)
+        return BinomialValue((p < NEAR_EDGE) | (p > 1 - NEAR_EDGE))
 
     def expected(self, value: BinomialValue) -> np.ndarray:
         return self._trials * np.asarray(value.probability)

@@ -6,10 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from ..core.model import Fixed
-from .cells import Cells
+from ..core.model import Fixed, Natural
+from .cells import CellParameters, Cells
+from .chart import NEAR_EDGE, Chart
 
 #: Probabilities of levels that exist stay above this, so that their logarithms are finite.
 EDGE = 1e-12
@@ -68,17 +69,17 @@ class Categorical(Cells):
         return CategoricalValue(probability)
 
     @property
-    def _exists(self) -> np.ndarray:
+    def exists(self) -> np.ndarray:
         """Which places hold a level, shape (d, L)."""
         return np.arange(max(self.levels)) < np.array(self.levels)[:, None]
 
     def cell_natural(self, value: CategoricalValue) -> CategoricalNatural:
-        log = jnp.log(jnp.where(self._exists, value.probability, 1.0))
-        odds = jnp.where(self._exists[:, 1:], log[..., 1:] - log[..., :1], 0.0)
+        log = jnp.log(jnp.where(self.exists, value.probability, 1.0))
+        odds = jnp.where(self.exists[:, 1:], log[..., 1:] - log[..., :1], 0.0)
         return CategoricalNatural(jnp.moveaxis(odds, -1, -2))
 
     def cell_normaliser(self, natural: CategoricalNatural) -> Float[Array, "K d"]:
-        odds = jnp.where(self._exists[:, 1:].T, natural.log_odds, _NEVER)
+        odds = jnp.where(self.exists[:, 1:].T, natural.log_odds, _NEVER)
         return jax.nn.logsumexp(jnp.concatenate([jnp.zeros_like(odds[:, :1]), odds], axis=1), axis=1)
 
     def sufficient(self, x: Float[Array, "rows d"]) -> CategoricalNatural:
@@ -91,10 +92,13 @@ class Categorical(Cells):
     def maximise_cells(self, count: Array, stats: CategoricalNatural, previous: CategoricalValue) -> CategoricalValue:
         later = jnp.moveaxis(stats.log_odds, -2, -1)  # (K, d, L − 1)
         share = jnp.concatenate([count[..., None] - jnp.sum(later, axis=-1, keepdims=True), later], axis=-1)
-        share = jnp.where(self._exists, jnp.maximum(share, EDGE), 0.0)
+        share = jnp.where(self.exists, jnp.maximum(share, EDGE), 0.0)
         share = share / jnp.sum(share, axis=-1, keepdims=True)
-        share = jnp.where(self._exists, jnp.maximum(share, EDGE), 0.0)
+        share = jnp.where(self.exists, jnp.maximum(share, EDGE), 0.0)
         return CategoricalValue(share / jnp.sum(share, axis=-1, keepdims=True))
+
+    def chart(self, parameters: CellParameters) -> Chart:
+        return CategoricalChart(self, parameters)
 
     def expected(self, value: CategoricalValue) -> np.ndarray:
         """The most probable level: codes have no mean."""
@@ -116,3 +120,37 @@ class Categorical(Cells):
 
     def cell_parameters(self) -> int:
         return sum(self.levels) - len(self.levels)
+
+
+class CategoricalChart(Chart):
+    """Log odds of each level against the most probable one of its component and column."""
+
+    family: Categorical
+    at: CellParameters
+
+    @property
+    def _places(self) -> tuple[Any, ...]:
+        """Component, column and level of each coordinate."""
+        p = self.at.value.probability
+        component, column, level = np.nonzero(
+            np.broadcast_to(self.family.exists[:, 1:], (*p.shape[:2], p.shape[2] - 1))
+        )
+        reference = jnp.argmax(p, axis=2)[component, column]
+        return component, column, level + (level >= reference)
+
+    @property
+    def size(self) -> int:
+        return self.at.value.probability.shape[0] * self.family.cell_parameters()
+
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        return np.asarray(jnp.asarray(self.at.value.probability)[self._places]) < NEAR_EDGE
+
+    def natural(self, theta: Float[Array, " p"]) -> tuple[Natural, Float[Array, " K"]]:
+        natural = self.family.natural(self.parameters(theta))
+        return natural, self.family.log_normaliser(natural)
+
+    def parameters(self, theta: Float[Array, " p"]) -> CellParameters:
+        p = jnp.asarray(self.at.value.probability)
+        moved = p * jnp.exp(jnp.zeros_like(p).at[self._places].set(theta))
+        return self.at._replace(value=CategoricalValue(moved / jnp.sum(moved, axis=2, keepdims=True)))

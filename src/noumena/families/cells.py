@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
 from ..core.model import Fixed, Natural
+from .chart import Chart, taken
 from .family import Family, inner
 
 Value: TypeAlias = Any
@@ -187,6 +188,18 @@ class Cells(Family):
         stats = jax.tree.map(lambda s, of: jnp.broadcast_to(s, of.shape), self.prior.stats.value, eta)
         return inner(eta, stats) + self.prior.count.value * jnp.sum(constant, axis=1)
 
+    def reported(self, parameters: CellParameters) -> dict[str, Array]:
+        return parameters.value._asdict()
+
+    def chart(self, parameters: CellParameters) -> Chart:
+        return CellsChart(self, parameters, self.edges(parameters.value))
+
+    def edges(self, value: Value) -> Value:
+        """Which parameters lie at an edge of their range, or next to it: as ``value``, in NumPy."""
+        at_edge = np.asarray(self.at_edge(value))
+        beside = lambda part: at_edge.reshape(at_edge.shape + (1,) * (np.ndim(part) - 2))  # noqa: E731
+        return jax.tree.map(lambda part: np.broadcast_to(beside(part), np.shape(part)), value)
+
     def collapsed(self, parameters: CellParameters) -> Bool[Array, " K"]:
         return parameters.collapsed
 
@@ -213,6 +226,32 @@ class Cells(Family):
     def n_columns(self) -> int:
         """d."""
         return int(np.shape(jax.tree.leaves(self.typical.value)[0])[0])
+
+
+class CellsChart(Chart):
+    """The parameters of the cells themselves, each by itself."""
+
+    family: Cells
+    at: CellParameters
+    edges: Value
+
+    @property
+    def size(self) -> int:
+        return sum(int(np.size(part)) for part in jax.tree.leaves(self.at.value))
+
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        return np.concatenate([np.ravel(part) for part in jax.tree.leaves(self.edges)])
+
+    def natural(self, theta: Float[Array, " p"]) -> tuple[Natural, Float[Array, " K"]]:
+        natural = self.family.natural(self.parameters(theta))
+        return natural, self.family.log_normaliser(natural)
+
+    def parameters(self, theta: Float[Array, " p"]) -> CellParameters:
+        leaves, tree = jax.tree.flatten(self.at.value)
+        parts = taken(theta, [np.shape(leaf) for leaf in leaves])
+        moved = [leaf + part for leaf, part in zip(leaves, parts, strict=True)]
+        return self.at._replace(value=jax.tree.unflatten(tree, moved))
 
 
 class LatentCells(Cells):

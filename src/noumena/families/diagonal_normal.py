@@ -8,9 +8,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
+from ..core.model import Natural
+from .chart import Chart
 from .covariance import FLOOR, Structure
 from .family import Family
-from .normal import LOG_2PI, Frame
+from .normal import Frame
+from .normal_chart import LOG_2PI, log_shapes
 from .normal_inverse_wishart import NormalInverseWishart
 
 _ANY = Structure.named("VVI")
@@ -93,6 +96,17 @@ class DiagonalNormal(Family):
         covariance = parameters.variance[:, :, None] * jnp.eye(d)
         return self.prior.log_density(parameters.mean, covariance) + log_jacobian
 
+    def reported(self, parameters: DiagonalParameters) -> dict[str, Array]:
+        location, scale = jnp.asarray(self.frame.location.value), jnp.asarray(self.frame.scale.value)
+        return {
+            "mean": location + scale * parameters.mean,
+            "variance": parameters.variance * scale**2,
+            "standard_deviation": scale * jnp.sqrt(parameters.variance),
+        }
+
+    def chart(self, parameters: DiagonalParameters) -> Chart:
+        return DiagonalChart(self, parameters)
+
     def collapsed(self, parameters: DiagonalParameters) -> Bool[Array, " K"]:
         return parameters.collapsed
 
@@ -113,6 +127,43 @@ class DiagonalNormal(Family):
     def footprint(self, n_components: int, missing: int) -> int:
         d = self.frame.location.value.shape[0]
         return 3 * d + 2 * n_components
+
+
+class DiagonalChart(Chart):
+    """Means as they are, logarithms of volumes and shapes as far as the structure leaves them free."""
+
+    family: DiagonalNormal
+    at: DiagonalParameters
+
+    @property
+    def size(self) -> int:
+        k, d = self.at.mean.shape
+        return k * d + self.family.structure.n_parameters(k, d)
+
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        return np.zeros(self.size, dtype=bool)
+
+    def natural(self, theta: Float[Array, " p"]) -> tuple[Natural, Float[Array, " K"]]:
+        natural = self.family.natural(self.parameters(theta))
+        return natural, self.family.log_normaliser(natural)
+
+    def parameters(self, theta: Float[Array, " p"]) -> DiagonalParameters:
+        k, d = self.at.mean.shape
+        free = {"E": 1, "V": k, "I": 0}
+        n_volume, n_shape = free[self.family.structure.volume], free[self.family.structure.shape]
+        mean, volume, shape = jnp.split(theta, [k * d, k * d + n_volume])
+        log_variance = jnp.log(self.at.variance) + jnp.broadcast_to(volume[:, None], (max(n_volume, 1), 1))
+        if n_shape and d > 1:
+            log_variance += log_shapes(shape.reshape(n_shape, d - 1))
+        return self.at._replace(mean=self.at.mean + mean.reshape(k, d), variance=jnp.exp(log_variance))
+
+
+def covariance_of(reported: dict[str, Any]) -> np.ndarray:
+    """The covariances among what a normal family reports, diagonal or not, shape (K, d, d)."""
+    if "covariance" in reported:
+        return reported["covariance"]
+    return reported["variance"][:, :, None] * np.eye(reported["variance"].shape[1])
 
 
 def _cell_normaliser(natural: DiagonalNatural) -> Float[Array, "K d"]:

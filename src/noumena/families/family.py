@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
 from ..core.model import Natural
+from .chart import Chart
 
 Parameters: TypeAlias = Any
 """A tree of arrays with a leading axis of K components, in the family's own terms (means, covariances)."""
@@ -23,6 +24,8 @@ class Family(eqx.Module):
     Subclasses say how η, A and the marginals look; densities, entropies and divergences follow here, once.
     """
 
+    #: Components that come before those asked for: a background.
+    background: ClassVar[int] = 0
     #: Whether `marginal` takes missing cells at no extra work, so that rows need no sorting by how many they have.
     holes_are_free: ClassVar[bool]
 
@@ -57,6 +60,10 @@ class Family(eqx.Module):
     def maximise(self, count: Float[Array, " K"], stats: Natural, previous: Parameters) -> Parameters:
         """M-step: the parameters that maximise ⟨η, stats⟩ − count · A(η) + log prior."""
 
+    def foreground(self, parameters: Parameters) -> "tuple[Family, Parameters]":
+        """The family and the parameters of the components that were asked for, without any background."""
+        return self, parameters
+
     def exact(self) -> bool:
         """Whether `maximise` reaches the maximum, see `noumena.core.model.Model.exact`."""
         return True
@@ -64,6 +71,17 @@ class Family(eqx.Module):
     @abc.abstractmethod
     def log_prior(self, parameters: Parameters) -> Float[Array, " K"]:
         """Log density of each component's conjugate prior, 0 without one."""
+
+    @abc.abstractmethod
+    def reported(self, parameters: Parameters) -> Any:
+        """The parameters in the units of the data, by the names that users see: a dict of arrays (K, …).
+
+        Differentiable, so that standard errors follow.
+        """
+
+    @abc.abstractmethod
+    def chart(self, parameters: Parameters) -> Chart:
+        """Free coordinates around these parameters (NumPy arrays)."""
 
     @abc.abstractmethod
     def collapsed(self, parameters: Parameters) -> Bool[Array, " K"]:

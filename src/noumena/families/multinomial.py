@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 from ..core.block import Block
 from ..core.model import Fixed
 from .cells import DEAD, CellParameters, PseudoRows
+from .chart import NEAR_EDGE, Chart
 from .expected_log_gamma import expected_log_factorial
 from .family import Family, inner
 
@@ -153,6 +154,9 @@ class Multinomial(Family):
     def reported(self, parameters: CellParameters) -> dict[str, Array]:
         return {"probability": parameters.value.probability}
 
+    def chart(self, parameters: CellParameters) -> Chart:
+        return MultinomialChart(self, parameters)
+
     def collapsed(self, parameters: CellParameters) -> Bool[Array, " K"]:
         return parameters.collapsed
 
@@ -192,6 +196,36 @@ class Multinomial(Family):
     def n_columns(self) -> int:
         """d."""
         return int(np.shape(self.typical.value.probability)[0])
+
+
+class MultinomialChart(Chart):
+    """Log odds of each column against the most probable one of its component."""
+
+    family: Multinomial
+    at: CellParameters
+
+    @property
+    def _places(self) -> tuple[np.ndarray, ...]:
+        """Component and column of each coordinate."""
+        p = np.asarray(self.at.value.probability)
+        return np.nonzero(np.arange(p.shape[1]) != p.argmax(axis=1)[:, None])
+
+    @property
+    def size(self) -> int:
+        return len(self._places[0])
+
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        return np.asarray(self.at.value.probability)[self._places] < NEAR_EDGE
+
+    def natural(self, theta: Float[Array, " p"]) -> tuple[MultinomialNatural, Float[Array, " K"]]:
+        natural = self.family.natural(self.parameters(theta))
+        return natural, self.family.log_normaliser(natural)
+
+    def parameters(self, theta: Float[Array, " p"]) -> CellParameters:
+        p = jnp.asarray(self.at.value.probability)
+        moved = p * jnp.exp(jnp.zeros_like(p).at[self._places].set(theta))
+        return self.at._replace(value=MultinomialValue(moved / jnp.sum(moved, axis=1, keepdims=True)))
 
 
 def _with_first(log_odds: Float[Array, "K L"]) -> Float[Array, "K d"]:

@@ -10,12 +10,13 @@ from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
 from ..core.model import Fixed
+from .chart import Chart
 from .covariance import FLOOR, Structure
 from .family import Family
 from .gaussian_integral import log_gaussian_integral, shared_out
+from .normal_chart import LOG_2PI, CovarianceChart, NormalChart
 from .normal_inverse_wishart import NormalInverseWishart
 
-LOG_2PI = float(np.log(2 * np.pi))
 _ANY = Structure.named("VVV")
 #: Up to so many columns, the features are products of slices, which run faster than those of gathered columns; with
 #: more, they take longer to compile than they gain.
@@ -102,8 +103,11 @@ class Normal(Family):
         return Normal(self.frame, _ANY)
 
     def natural(self, parameters: NormalParameters) -> NormalNatural:
-        precision = _inverse(parameters.covariance)
-        return NormalNatural(jnp.einsum("kij,kj->ki", precision, parameters.mean), -0.5 * precision)
+        return self.natural_of(parameters.mean, _inverse(parameters.covariance))
+
+    def natural_of(self, mean: Float[Array, "K d"], precision: Float[Array, "K d d"]) -> NormalNatural:
+        """η from means and precisions."""
+        return NormalNatural(jnp.einsum("kij,kj->ki", precision, mean), -0.5 * precision)
 
     def prepare(self, natural: NormalNatural) -> NormalNatural:
         return natural._replace(packed=_packed(natural))
@@ -171,6 +175,18 @@ class Normal(Family):
         # the prior is a density of (μ, Σ) in the data's units: |d(μ, Σ)_frame / d(μ, Σ)| = Π s_j^−(d+2)
         log_jacobian = -(d + 2) * jnp.sum(jnp.log(self.frame.scale.value))
         return self.prior.log_density(parameters.mean, parameters.covariance) + log_jacobian
+
+    def reported(self, parameters: NormalParameters) -> dict[str, Array]:
+        location, scale = jnp.asarray(self.frame.location.value), jnp.asarray(self.frame.scale.value)
+        return {
+            "mean": location + scale * parameters.mean,
+            "covariance": parameters.covariance * scale[:, None] * scale,
+        }
+
+    def chart(self, parameters: NormalParameters) -> Chart:
+        scale = np.asarray(self.frame.scale.value)
+        covariance = CovarianceChart.around(self.structure, parameters.covariance, parameters.orientation, scale)
+        return NormalChart(self, parameters, covariance)
 
     def collapsed(self, parameters: NormalParameters) -> Bool[Array, " K"]:
         return parameters.collapsed

@@ -8,6 +8,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from .cells import Cells
+from .chart import NEAR_EDGE
 from .expected_log_gamma import expected_log_factorial
 
 #: Rates stay above this, so that their logarithms are finite.
@@ -58,6 +59,9 @@ class Poisson(Cells):
 
     def maximise_cells(self, count: Array, stats: PoissonNatural, previous: PoissonValue) -> PoissonValue:
         return PoissonValue(jnp.maximum(stats.log_rate / count, EDGE))
+
+    def edges(self, value: PoissonValue) -> PoissonValue:
+        return PoissonValue(np.asarray(value.rate) < NEAR_EDGE)
 
     def expected(self, value: PoissonValue) -> np.ndarray:
         return np.asarray(value.rate)

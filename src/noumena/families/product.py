@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
 from ..core.model import Natural
+from .chart import Chart
 from .family import Family
 
 
@@ -108,6 +109,12 @@ class Product(Family):
             before = [found[-1]]
         return found
 
+    def reported(self, parameters: ProductParameters) -> tuple[Any, ...]:
+        return tuple(part.reported(own) for part, own in zip(self.parts, parameters.parts, strict=True))
+
+    def chart(self, parameters: ProductParameters) -> Chart:
+        return ProductChart(tuple(part.chart(own) for part, own in zip(self.parts, parameters.parts, strict=True)))
+
     def collapsed(self, parameters: ProductParameters) -> Bool[Array, " K"]:
         each = [part.collapsed(own) for part, own in zip(self.parts, parameters.parts, strict=True)]
         return jnp.any(jnp.stack(each), axis=0)
@@ -130,6 +137,31 @@ class Product(Family):
 
     def footprint(self, n_components: int, missing: int) -> int:
         return sum(part.footprint(n_components, missing) for part in self.parts)
+
+
+class ProductChart(Chart):
+    """Those of the parts, one after the other."""
+
+    parts: tuple[Chart, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(part.size for part in self.parts)
+
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        return np.concatenate([part.held for part in self.parts])
+
+    def _each(self, theta: Float[Array, " p"]) -> list[tuple[Chart, Array]]:
+        ends = np.cumsum([part.size for part in self.parts])
+        return list(zip(self.parts, jnp.split(theta, ends[:-1]), strict=True))
+
+    def natural(self, theta: Float[Array, " p"]) -> tuple[Natural, Float[Array, " K"]]:
+        found = [part.natural(own) for part, own in self._each(theta)]
+        return tuple(natural for natural, _ in found), sum((a for _, a in found), start=jnp.asarray(0.0))
+
+    def parameters(self, theta: Float[Array, " p"]) -> ProductParameters:
+        return ProductParameters(tuple(part.parameters(own) for part, own in self._each(theta)))
 
 
 def _after(tree: Any, earlier: Any) -> Any:

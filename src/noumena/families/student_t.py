@@ -11,11 +11,12 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy.special import digamma
 
 from ..core.block import Block
+from ..core.model import Natural
+from .chart import Chart
 from .covariance import Structure
 from .family import Family
 from .gaussian_integral import gaussian_integral_parts
 from .normal import (
-    LOG_2PI,
     Frame,
     Normal,
     NormalNatural,
@@ -24,6 +25,7 @@ from .normal import (
     missing_gaussian,
     quadratic_form,
 )
+from .normal_chart import LOG_2PI
 from .normal_inverse_wishart import NormalInverseWishart
 
 #: Estimated degrees of freedom stay within these: at the upper end a t cannot be told from a normal (its kurtosis
@@ -186,6 +188,17 @@ class StudentT(Family):
     def log_prior(self, parameters: StudentParameters) -> Float[Array, " K"]:
         return self._normal.log_prior(_as_normal(parameters))
 
+    def reported(self, parameters: StudentParameters) -> dict[str, Array]:
+        location, scale = jnp.asarray(self.frame.location.value), jnp.asarray(self.frame.scale.value)
+        return {
+            "location": location + scale * parameters.mean,
+            "scale": parameters.scale * scale[:, None] * scale,
+            "degrees_of_freedom": jnp.asarray(parameters.degrees),
+        }
+
+    def chart(self, parameters: StudentParameters) -> Chart:
+        return StudentChart(self, parameters, self._normal.chart(_as_normal(parameters)))
+
     def collapsed(self, parameters: StudentParameters) -> Bool[Array, " K"]:
         return parameters.collapsed
 
@@ -210,6 +223,44 @@ class StudentT(Family):
 
     def footprint(self, n_components: int, missing: int) -> int:
         return self._normal.footprint(n_components, missing) + 4 * n_components
+
+
+class StudentChart(Chart):
+    """That of the normals given a scale of 1, and the logarithms of the degrees of freedom that are estimated."""
+
+    family: StudentT
+    at: StudentParameters
+    normal: Chart
+
+    @property
+    def _n_degrees(self) -> int:
+        return {"each": len(self.at.degrees), "common": 1}.get(str(self.family.freedom), 0)
+
+    @property
+    def size(self) -> int:
+        return self.normal.size + self._n_degrees
+
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        degrees = np.asarray(self.at.degrees)[: self._n_degrees]
+        return np.concatenate([self.normal.held, (degrees >= 0.99 * MOST) | (degrees <= 1.01 * LEAST)])
+
+    def _degrees(self, theta: Float[Array, " p"]) -> Float[Array, " K"]:
+        log = jnp.broadcast_to(theta[self.normal.size :], self.at.degrees.shape) if self._n_degrees else 0.0
+        return self.at.degrees * jnp.exp(log)
+
+    def parameters(self, theta: Float[Array, " p"]) -> StudentParameters:
+        normal = self.normal.parameters(theta[: self.normal.size])
+        return self.at._replace(mean=normal.mean, scale=normal.covariance, degrees=self._degrees(theta))
+
+    def natural(self, theta: Float[Array, " p"]) -> tuple[Natural, Float[Array, " K"]]:
+        (linear, quadratic, _), normaliser = self.normal.natural(theta[: self.normal.size])
+        mean = self.normal.parameters(theta[: self.normal.size]).mean
+        half = 0.5 * self._degrees(theta)
+        weight = -0.5 * jnp.sum(mean * linear, axis=1)
+        # as in `StudentT.log_normaliser`: at the parameters of a t nothing is left of weight + energy
+        over_weight = _integral_over_weight(half, jnp.zeros_like(half), 0, jnp.zeros((), int))
+        return StudentNatural(linear, quadratic, weight, half), over_weight + normaliser + weight
 
 
 def _as_normal(parameters: StudentParameters) -> NormalParameters:

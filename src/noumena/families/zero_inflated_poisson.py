@@ -9,6 +9,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from .cells import LatentCells
+from .chart import NEAR_EDGE
 from .expected_log_gamma import expected_log_factorial
 
 #: Rates stay above this and shares of structural zeros this far from 0 and 1, so that their logarithms are finite.
@@ -79,6 +80,10 @@ class ZeroInflatedPoisson(LatentCells):
         return ZeroInflatedPoissonValue(
             jnp.clip(stats.inflation / count, EDGE, 1 - EDGE), jnp.maximum(stats.log_rate / others, EDGE)
         )
+
+    def edges(self, value: ZeroInflatedPoissonValue) -> ZeroInflatedPoissonValue:
+        inflation, rate = np.asarray(value.inflation), np.asarray(value.rate)
+        return ZeroInflatedPoissonValue((inflation < NEAR_EDGE) | (inflation > 1 - NEAR_EDGE), rate < NEAR_EDGE)
 
     def expected(self, value: ZeroInflatedPoissonValue) -> np.ndarray:
         return (1 - np.asarray(value.inflation)) * np.asarray(value.rate)

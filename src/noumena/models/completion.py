@@ -11,9 +11,11 @@ from ..families.categorical import Categorical
 from ..families.cells import Cells
 from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
 from ..families.family import Family
+from ..families.multinomial import Multinomial
 from ..families.normal import Normal
 from ..families.product import Product
 from ..families.student_t import StudentParameters, StudentT
+from ..families.with_noise import WithNoise
 from .gaussian import GaussianMixtureDensity
 
 
@@ -36,9 +38,12 @@ def expected_cells(
     if isinstance(family, Product):
         return _by_part(family, x, lambda i, part, own: expected_cells(part, parameters.parts[i], own, posterior))
     hole = np.isnan(x)
+    if isinstance(family, WithNoise):
+        among = expected_cells(family.family, parameters.components_of, x, posterior[:, 1:])
+        return np.where(hole, among + posterior[:, :1] * family.middle(), x)
     if isinstance(family, Categorical):
         return np.where(hole, level_probabilities(parameters, posterior).argmax(axis=2), x)
-    if isinstance(family, Cells):
+    if isinstance(family, Cells | Multinomial):
         return np.where(hole, posterior @ family.expected(parameters.value), x)
     filled = np.where(hole, 0.0, x)
     for k in range(posterior.shape[1]):
@@ -57,7 +62,11 @@ def drawn_cells(
     """Rows with their missing cells drawn from p(x_missing | x_observed, z = component)."""
     if isinstance(family, Product):
         return _by_part(family, x, lambda i, part, own: drawn_cells(part, parameters.parts[i], own, component, rng))
-    if isinstance(family, Cells):
+    if isinstance(family, WithNoise):
+        among = drawn_cells(family.family, parameters.components_of, x, np.maximum(component - 1, 0), rng)
+        noise = np.where(np.isnan(x), family.draw(len(x), rng), x)
+        return np.where((component == 0)[:, None], noise, among)
+    if isinstance(family, Cells | Multinomial):
         value = jax.tree.map(lambda part: np.asarray(part)[component], parameters.value)
         return np.where(np.isnan(x), family.draw(value, rng), x)
     out = x.copy()

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
@@ -12,14 +13,18 @@ from ..core.model import Model, Natural
 from ..families.family import Family, Parameters
 
 #: Log weight of a component that takes no part: exp of it is 0, and no arithmetic makes a NaN of it.
-_NEVER = -1e30
+NEVER = -1e30
 
 
 class MixtureNatural(NamedTuple):
-    """``constant`` is log π_k − A(η_k), whose statistic is the count of component k; ``family`` is η."""
+    """``constant`` is log π_k − A(η_k), whose statistic is the count of component k; ``family`` is η.
+
+    Where weights depend on covariates, ``gate`` holds what they depend by, and ``constant`` is −A(η_k).
+    """
 
     constant: Float[Any, " K"]
     family: Natural
+    gate: Any = None
 
 
 class Mixture(Model):
@@ -48,19 +53,23 @@ class Mixture(Model):
     def natural(self) -> MixtureNatural:
         eta = self.family.natural(self.parameters)
         weight = jnp.where(self.active & (self.weights > 0), self.weights, 1.0)
-        log_weight = jnp.where(self.active & (self.weights > 0), jnp.log(weight), _NEVER)
+        log_weight = jnp.where(self.active & (self.weights > 0), jnp.log(weight), NEVER)
         return MixtureNatural(log_weight - self.family.log_normaliser(eta), eta)
 
     def prepare(self, natural: MixtureNatural) -> MixtureNatural:
-        return MixtureNatural(natural.constant, self.family.prepare(natural.family))
+        return natural._replace(family=self.family.prepare(natural.family))
 
     def log_joint(self, natural: MixtureNatural, block: Block) -> Float[Array, "rows K"]:
         """log p(x_observed, z = k) of each row; −1e30 where a known label excludes k."""
-        value = self.family.marginal(natural.family, block) + natural.constant
+        value = self.family.marginal(natural.family, block) + self._log_weights(natural, block)
         if block.label is None:
             return value
         label = jnp.asarray(block.label)[:, None]
-        return jnp.where((label < 0) | (label == jnp.arange(value.shape[1])), value, _NEVER)
+        return jnp.where((label < 0) | (label == jnp.arange(value.shape[1])), value, NEVER)
+
+    def _log_weights(self, natural: MixtureNatural, block: Block) -> Float[Array, "#rows K"]:
+        """log π_k − A(η_k)."""
+        return natural.constant[None]
 
     def bound(self, natural: MixtureNatural, block: Block) -> Float[Array, " rows"]:
         return jax.nn.logsumexp(self.log_joint(natural, block), axis=1)  # exact: q(z) is the posterior
@@ -77,6 +86,27 @@ class Mixture(Model):
             self.family.maximise(count, stats.family, self.parameters),
             self.active,
         )
+
+    def exact(self) -> bool:
+        return self.family.exact()
+
+    def statistics(self, x: np.ndarray, given: np.ndarray | None, responsibilities: np.ndarray) -> MixtureNatural:
+        """Those of rows with known responsibilities (weights included): what a start is made of."""
+        return MixtureNatural(responsibilities.sum(axis=0), self.family.statistics(x, responsibilities, given))
+
+    def first(self, size: int) -> "Mixture":
+        """The mixture of the first components, in NumPy."""
+        keep = slice(size)
+        return Mixture(self.family, self.weights[keep], self.parameters.components(keep), self.active[keep])
+
+    def foreground(self) -> tuple[Family, Parameters]:
+        """The family and the parameters of the components, without any background."""
+        return self.family.foreground(self.parameters)
+
+    def n_parameters(self) -> int:
+        """Free parameters of the components that exist."""
+        size = int(np.sum(self.active))
+        return size - 1 + self.family.n_parameters(size)
 
     def log_prior(self) -> Float[Array, ""]:
         return jnp.sum(jnp.where(self.active, self.family.log_prior(self.parameters), 0.0))

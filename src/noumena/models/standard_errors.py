@@ -1,4 +1,4 @@
-"""How far off the estimates may be: the observed information of a Gaussian mixture, by automatic differentiation."""
+"""How far off the estimates may be: the observed information of a mixture, by automatic differentiation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,18 +8,22 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
 from ..core.errors import NoumenaError
 from ..core.expectation import curvature, expectation
 from ..core.lanes import stack
-from ..families.covariance import Structure
-from ..families.normal import LOG_2PI, NormalNatural
+from ..families.chart import NEAR_EDGE, Chart
+from .gated_mixture import GatedMixture, GateNatural
 from .mixture import Mixture, MixtureNatural
 
 #: Directions of curvature taken at once.
 DIRECTIONS = 8
+#: More free parameters than this make an information matrix too large to be of use.
+MOST_PARAMETERS = 5000
+#: What moves with a coordinate at an edge by more than this, beside the others, has no standard error.
+_HELD = 1e-6
 
 
 class InformationError(NoumenaError, ValueError):
@@ -29,179 +33,112 @@ class InformationError(NoumenaError, ValueError):
 @final
 @dataclass(frozen=True)
 class StandardErrors:
-    """Standard errors of a Gaussian mixture, in the units of the data.
+    """Standard errors of a fitted model, in the units of the data.
+
+    They are read as attributes by the names of the estimates without the underscore: ``errors.weights``,
+    ``errors.means``. A parameter at the edge of its range (a probability of 0) has none: NaN.
 
     Attributes
     ----------
-    weights : array, shape (K,)
-    means : array, shape (K, d)
-    covariances : array, shape (K, d, d)
+    values : dict
+        By name, in the form of the estimates.
     method : {"observed", "bootstrap"}
     """
 
-    weights: np.ndarray
-    means: np.ndarray
-    covariances: np.ndarray
+    values: dict[str, Any]
     method: str
 
+    def __getattr__(self, name: str) -> Any:
+        values = self.__dict__.get("values", {})
+        if name in values:
+            return values[name]
+        raise AttributeError(f"no standard errors of {name!r}: there are those of {', '.join(values)}")
 
-class Coordinates(eqx.Module):
-    """Free coordinates θ of a Gaussian mixture around its estimate, where all of them are 0.
 
-    The covariances are Σ_k = λ_k C_k or λ_k D_k A_k D_kᵀ as the structure says. Everything is expanded to second order
-    (the exponentials of symmetric or skew generators, inverses and log determinants), which is exact for the first and
-    second derivatives at 0 that are asked of it and needs no factorisation inside a compiled program.
+class MixtureChart(eqx.Module):
+    """Free coordinates of a mixture: those of its weights (or of what they depend by), then those of its components.
 
     Attributes
     ----------
-    structure : Structure
-    weights, mean, covariance, precision : array
-        The estimate, in the family's frame.
-    root : array, shape (K, d, d)
-        Cholesky factors of the covariances.
-    axes, values : array, shapes (K, d, d) and (K, d)
-        Σ_k = axes_k diag(values_k) axes_kᵀ.
-    log_determinant : array, shape (K,)
-    metric : array, shape (d,)
-        The structure holds for the covariances of metric · u, u being the frame's coordinates: ``root``, ``axes`` and
-        ``values`` are of those.
+    model : Mixture
+        The estimate, in NumPy.
+    family : Chart
+        Of the components without a background.
     """
 
-    structure: Structure = eqx.field(static=True)
-    weights: Float[Any, " K"]
-    mean: Float[Any, "K d"]
-    covariance: Float[Any, "K d d"]
-    precision: Float[Any, "K d d"]
-    root: Float[Any, "K d d"]
-    axes: Float[Any, "K d d"]
-    values: Float[Any, "K d"]
-    log_determinant: Float[Any, " K"]
-    metric: Float[Any, " d"]
+    model: Mixture
+    family: Chart
 
     @classmethod
-    def around(
-        cls,
-        structure: Structure,
-        weights: np.ndarray,
-        mean: np.ndarray,
-        covariance: np.ndarray,
-        orientation: np.ndarray,
-        metric: np.ndarray,
-    ) -> "Coordinates":
-        """Coordinates around an estimate; ``orientation`` holds the common eigenvectors, where there are such."""
-        structured = covariance * np.outer(metric, metric)
-        if structure.orientation == "V":
-            axes = np.linalg.eigh(structured)[1]
-        else:
-            axes = np.broadcast_to(orientation, covariance.shape)
-        return cls(
-            structure,
-            weights,
-            mean,
-            covariance,
-            np.linalg.inv(covariance),
-            np.linalg.cholesky(structured),
-            axes,
-            np.einsum("kji,kjl,kli->ki", axes, structured, axes),
-            np.linalg.slogdet(covariance)[1],
-            metric,
-        )
+    def around(cls, model: Mixture) -> "MixtureChart":
+        """Coordinates around a fitted mixture."""
+        family, parameters = model.foreground()
+        return cls(model, family.chart(parameters))
+
+    @property
+    def _n_weights(self) -> int:
+        gate = self.model.gate.frame.size if isinstance(self.model, GatedMixture) else 1
+        return (len(self.model.weights) - 1) * gate
 
     @property
     def size(self) -> int:
         """Number of free coordinates."""
-        k, d = self.mean.shape
-        return k - 1 + k * d + self.structure.n_parameters(k, d)
+        return self._n_weights + self.family.size
 
-    def parameters(self, theta: Float[Array, " p"]) -> tuple[Array, Array, Array]:
-        """Weights, means and covariances at ``theta``."""
-        k, d = self.mean.shape
-        cut = np.cumsum([k - 1, k * d])
-        logits = jnp.log(self.weights) + jnp.append(theta[: cut[0]], 0.0)
-        mean = self.mean + theta[cut[0] : cut[1]].reshape(k, d)
-        covariance = self._covariances(theta[cut[1] :]) / (self.metric[:, None] * self.metric)
-        return jax.nn.softmax(logits), mean, covariance
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        """Coordinates at an edge."""
+        weights = np.zeros(self._n_weights, dtype=bool)
+        if not isinstance(self.model, GatedMixture):
+            weights = np.asarray(self.model.weights)[np.asarray(self._odds)] < NEAR_EDGE
+        return np.concatenate([weights, self.family.held])
+
+    @property
+    def _odds(self) -> Array:
+        """Which weight each coordinate moves: all but the largest, which lies at no edge."""
+        place, largest = jnp.arange(self._n_weights), jnp.argmax(self.model.weights)
+        return place + (place >= largest)
+
+    def _weights(self, theta: Float[Array, " p"]) -> Array:
+        """log π, or the coefficients of a gate."""
+        free = theta[: self._n_weights]
+        if isinstance(self.model, GatedMixture):
+            k, p = self.model.gate.coefficients.shape
+            return self.model.gate.coefficients + jnp.concatenate([jnp.zeros((1, p)), free.reshape(k - 1, p)])
+        odds = jnp.zeros(len(self.model.weights)).at[self._odds].set(free)
+        return jax.nn.log_softmax(jnp.log(jnp.maximum(self.model.weights, 1e-300)) + odds)
 
     def natural(self, theta: Float[Array, " p"]) -> MixtureNatural:
-        """The mixture's natural parameters at ``theta``."""
-        weights, mean, covariance = self.parameters(theta)
-        bend = self.precision @ (covariance - self.covariance)  # Λ₀E
-        precision = self.precision - bend @ self.precision + bend @ bend @ self.precision
-        log_determinant = self.log_determinant + jnp.trace(bend - 0.5 * bend @ bend, axis1=1, axis2=2)
-        linear = jnp.einsum("kij,kj->ki", precision, mean)
-        normaliser = 0.5 * jnp.einsum("ki,ki->k", linear, mean) + 0.5 * log_determinant
-        constant = jnp.log(weights) - normaliser - 0.5 * mean.shape[1] * LOG_2PI
-        return MixtureNatural(constant, NormalNatural(linear, -0.5 * precision))
+        """The mixture's natural parameters."""
+        weights = self._weights(theta)
+        natural, normaliser = self.family.natural(theta[self._n_weights :])
+        background = len(self.model.weights) - normaliser.shape[0]
+        normaliser = jnp.concatenate([jnp.zeros(background), normaliser])
+        if not isinstance(self.model, GatedMixture):
+            return MixtureNatural(weights - normaliser, natural)
+        zero = self.model.gate.natural()
+        return MixtureNatural(-normaliser, natural, GateNatural(weights, zero.working, zero.curvature))
 
-    def _covariances(self, theta: Array) -> Array:
-        k, d = self.mean.shape
-        shared = {"E": 1, "V": k, "I": 0}
-        shape, orientation = shared[self.structure.shape], shared[self.structure.orientation]
-        n_volume = shared[self.structure.volume]
-        volume = jnp.broadcast_to(jnp.exp(theta[:n_volume]), (k,))[:, None, None]
-        rest = theta[n_volume:]
-        if self.structure.orientation == "I":
-            return volume * _rebuilt(self.axes, self.values, _rows(rest, shape))
-        if self.structure.shape == self.structure.orientation:
-            return volume * (self.root @ _exponential(_traceless(_rows(rest, shape), d)) @ self.root.swapaxes(1, 2))
-        n_shape = shape * (d - 1)
-        turned = self.axes @ _exponential(_skew(_rows(rest[n_shape:], orientation), d))
-        return volume * _rebuilt(turned, self.values, _rows(rest[:n_shape], shape))
+    def reported(self, theta: Float[Array, " p"]) -> tuple[Array, Any]:
+        """What users see of the weights (or of the gate), and of the components."""
+        weights, (family, _) = self._weights(theta), self.model.foreground()
+        seen = self.model.gate.frame.leave(weights) if isinstance(self.model, GatedMixture) else jnp.exp(weights)
+        return seen, family.reported(self.family.parameters(theta[self._n_weights :]))
 
 
-def _rows(theta: Array, rows: int) -> Array:
-    """``theta`` cut into so many rows; an empty one where nothing is shared out."""
-    return theta.reshape(rows, -1) if rows else theta.reshape(1, 0)
-
-
-def _rebuilt(axes: Array, values: Array, log_shape: Array) -> Array:
-    """D diag(values · exp(shape)) Dᵀ, where the shapes' logarithms sum to 0."""
-    if log_shape.size:
-        full = jnp.concatenate([log_shape, -jnp.sum(log_shape, axis=1, keepdims=True)], axis=1)
-        values = values * jnp.exp(full)
-    return (axes * values[:, None, :]) @ jnp.swapaxes(axes, 1, 2)
-
-
-def _exponential(generator: Array) -> Array:
-    return jnp.eye(generator.shape[-1]) + generator + 0.5 * generator @ generator
-
-
-def _traceless(theta: Array, d: int) -> Array:
-    """Symmetric matrices of trace 0, one per row of ``theta``."""
-    if d == 1:
-        return jnp.zeros((max(theta.shape[0], 1), 1, 1))
-    i, j = np.tril_indices(d, -1)
-    lower = jnp.zeros((theta.shape[0], d, d)).at[:, i, j].set(theta[:, : len(i)])
-    diagonal = theta[:, len(i) :]
-    diagonal = jnp.concatenate([diagonal, -jnp.sum(diagonal, axis=1, keepdims=True)], axis=1)
-    return lower + lower.swapaxes(1, 2) + jax.vmap(jnp.diag)(diagonal)
-
-
-def _skew(theta: Array, d: int) -> Array:
-    i, j = np.tril_indices(d, -1)
-    lower = jnp.zeros((theta.shape[0], d, d)).at[:, i, j].set(theta)
-    return lower - lower.swapaxes(1, 2)
-
-
-@jax.jit
-def _derivatives(coordinates: Coordinates, stats: MixtureNatural) -> tuple[Any, Array, Any]:
-    """∂η/∂θ, Σ_j S_j ∂²η_j/∂θ² and ∂(weights, means, covariances)/∂θ at θ = 0."""
-    zero = jnp.zeros(coordinates.size)
+@eqx.filter_jit
+def _derivatives(chart: MixtureChart, stats: MixtureNatural) -> tuple[Any, Array, Any]:
+    """∂η/∂θ, Σ_j S_j ∂²η_j/∂θ² and ∂(what is reported)/∂θ at θ = 0."""
+    zero = jnp.zeros(chart.size)
 
     def weighted(theta: Array) -> Array:
-        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), coordinates.natural(theta), stats)
+        parts = jax.tree.map(lambda a, b: jnp.sum(a * b), chart.natural(theta), stats)
         return sum(jax.tree.leaves(parts), jnp.zeros(()))
 
-    return (
-        jax.jacfwd(coordinates.natural)(zero),
-        jax.jacfwd(jax.grad(weighted))(zero),
-        jax.jacfwd(coordinates.parameters)(zero),
-    )
+    return jax.jacfwd(chart.natural)(zero), jax.jacfwd(jax.grad(weighted))(zero), jax.jacfwd(chart.reported)(zero)
 
 
-def observed_standard_errors(
-    model: Mixture, coordinates: Coordinates, blocks: Iterable[Block], scale: np.ndarray
-) -> StandardErrors:
+def observed_errors(model: Mixture, blocks: Iterable[Block]) -> tuple[np.ndarray, Any]:
     """Standard errors by the delta method from the inverse of the observed information.
 
     With ℓ(η(θ)), −∂²ℓ/∂θ² = −(∂η/∂θ)ᵀ (∂S/∂η) (∂η/∂θ) − Σ_j S_j ∂²η_j/∂θ², where S = ∂ℓ/∂η is what the E-step gathers:
@@ -210,23 +147,30 @@ def observed_standard_errors(
     Parameters
     ----------
     model : Mixture
-        One model.
-    coordinates : Coordinates
-        Around the model's parameters.
+        One model, in NumPy.
     blocks : iterable of Block
         The rows that the model was fitted on; iterated over several times.
-    scale : array, shape (d,)
-        Of the frame: errors are returned in the units of the data.
+
+    Returns
+    -------
+    weights, components
+        Errors of what `MixtureChart.reported` gives.
 
     Raises
     ------
     InformationError
-        Where the information has no inverse.
+        Where the information has no inverse, or would be too large.
     """
+    chart = MixtureChart.around(model)
+    p, free = chart.size, ~chart.held
+    if p > MOST_PARAMETERS:
+        raise InformationError(
+            f"{p} free parameters make an information matrix of {p} × {p}, more than the {MOST_PARAMETERS} that are "
+            'taken: use method="bootstrap"'
+        )
     _, stats = expectation(stack([model]).for_bound(), blocks)
     stats = jax.tree.map(lambda part: part[0], stats)
-    natural, second, parts = _derivatives(coordinates, stats)
-    p = coordinates.size
+    natural, second, parts = _derivatives(chart, stats)
     directions = [np.moveaxis(np.asarray(leaf), -1, 0) for leaf in jax.tree.leaves(natural)]
     tree = jax.tree.structure(natural)
     flat = np.concatenate([leaf.reshape(p, -1) for leaf in directions], axis=1)
@@ -237,22 +181,32 @@ def observed_standard_errors(
         rows = np.concatenate([np.asarray(leaf).reshape(DIRECTIONS, -1) for leaf in bent], axis=1)
         first[begin : begin + DIRECTIONS] = (rows @ flat.T)[: p - begin]
     information = -(0.5 * (first + first.T) + np.asarray(second))
-    values = np.linalg.eigvalsh(information)
-    if not values[0] > 1e-10 * values[-1]:
-        raise InformationError(
-            f"the observed information is not positive definite (eigenvalues {values[0]:.2g} to {values[-1]:.2g}): "
-            "the fit is not at an inner maximum, or some parameters are not determined by these rows; "
-            'lower tol, use fewer components, or method="bootstrap"'
-        )
-    covariance = np.linalg.inv(information)
+    covariance = _inverse(information[np.ix_(free, free)])
 
     def errors(part: Any) -> np.ndarray:
         jacobian = np.asarray(part).reshape(-1, p)
-        variance = np.einsum("ip,pq,iq->i", jacobian, covariance, jacobian, optimize=True)
-        return np.sqrt(np.maximum(variance, 0.0)).reshape(part.shape[:-1])
+        own, edge = jacobian[:, free], np.abs(jacobian[:, ~free])
+        variance = np.einsum("ip,pq,iq->i", own, covariance, own, optimize=True)
+        stuck = np.max(edge, axis=1, initial=0.0) > _HELD * np.max(np.abs(own), axis=1, initial=0.0)
+        return np.where(stuck, np.nan, np.sqrt(np.maximum(variance, 0.0))).reshape(part.shape[:-1])
 
-    weights, means, covariances = (errors(part) for part in parts)
-    return StandardErrors(weights, means * scale, covariances * np.outer(scale, scale), "observed")
+    weights, components = parts
+    return errors(weights), jax.tree.map(errors, components)
+
+
+def _inverse(information: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
+    """The inverse, in units in which the diagonal is 1: those of the coordinates say nothing."""
+    diagonal = np.diagonal(information)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    unit = information / np.outer(scale, scale)
+    values = np.linalg.eigvalsh(unit) if len(unit) else np.ones(1)
+    if not (np.isfinite(values).all() and values[0] > 1e-10 * values[-1]):
+        raise InformationError(
+            f"the observed information is not positive definite (eigenvalues {values[0]:.2g} to {values[-1]:.2g}, in "
+            "units of its diagonal): the fit is not at an inner maximum, or some parameters are not determined by "
+            'these rows; lower tol, use fewer components, or method="bootstrap"'
+        )
+    return np.linalg.inv(unit) / np.outer(scale, scale)
 
 
 def _padded(directions: np.ndarray) -> np.ndarray:

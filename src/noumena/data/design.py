@@ -1,0 +1,112 @@
+"""Covariates as numbers: an intercept, columns of numbers as they are, categories as indicators of their levels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import DataError
+from .coded import Columns, Levels, holds_numbers, levels_of
+from .columns import arrow_holds_numbers, from_arrow
+
+#: Ranks are told apart on so many rows.
+_RANK_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Design:
+    """How covariates become the columns of a regression; a category's first level is the reference.
+
+    Attributes
+    ----------
+    columns : tuple of str or int
+        Names, or positions where the table had no names.
+    levels : tuple
+        The levels of each column, None where it holds numbers.
+    intercept : bool
+        Whether a first column of ones belongs to it.
+    """
+
+    columns: tuple[str | int, ...]
+    levels: tuple[Levels | None, ...]
+    intercept: bool
+
+    @classmethod
+    def of(cls, columns: Columns, wanted: Sequence[str | int] | None, intercept: bool, role: str) -> "Design":
+        """The design of some columns of a table, checked on that table.
+
+        Raises
+        ------
+        DataError
+            For a missing cell, a column of one value, or columns that determine each other; names them and the
+            ``role`` that they play.
+        """
+        own = columns.select(wanted)
+        names = own.names
+        if names is None:
+            places = range(len(columns.arrays)) if wanted is None else wanted
+            names = tuple(int(place) for place in places)
+        levels = []
+        for j, array in enumerate(own.arrays):
+            # truth values are numbers 0 and 1; declared categories of numbers are categories
+            numbers = holds_numbers(array) or str(array.type) == "bool"
+            levels.append(None if numbers and arrow_holds_numbers(array.type) else levels_of(array, own.described(j)))
+        design = cls(names, tuple(levels), intercept)
+        design._check(design.matrix(columns, role), role)
+        return design
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of each column of `matrix`, the intercept's left out: ``age``, ``sex[male]``."""
+        found: list[str] = []
+        for column, levels in zip(self.columns, self.levels, strict=True):
+            name = column if isinstance(column, str) else f"x{column}"
+            found += [name] if levels is None else [f"{name}[{level}]" for level in levels[1:]]
+        return tuple(found)
+
+    def matrix(self, columns: Columns, role: str = "covariate") -> np.ndarray:
+        """The design matrix of a table, shape (n_rows, p).
+
+        Raises
+        ------
+        ColumnMismatchError
+            Where the table lacks a column.
+        DataError
+            For a missing cell or a level that was not there at the fit; names column and row.
+        """
+        own = columns.select(list(self.columns))
+        parts = [np.ones((own.n_rows, 1))] if self.intercept else []
+        for j, (array, levels) in enumerate(zip(own.arrays, self.levels, strict=True)):
+            found = _indicators(array, levels, own.described(j)) if levels else from_arrow(array)[:, None]
+            bad = ~np.isfinite(found).all(axis=1)
+            if bad.any():
+                raise DataError(
+                    f"{own.described(j)} is missing or infinite at row {int(np.flatnonzero(bad)[0])}, but it is a "
+                    f"{role}, which the model is conditional on: fill it in first (noumena's impute can), or leave the "
+                    "row out"
+                )
+            parts.append(found)
+        return np.concatenate(parts, axis=1) if parts else np.empty((own.n_rows, 0))
+
+    def _check(self, matrix: np.ndarray, role: str) -> None:
+        names = (["the intercept"] if self.intercept else []) + [f"{name!r}" for name in self.names]
+        few = matrix[:: max(1, len(matrix) // _RANK_ROWS)]
+        for j, name in enumerate(names):
+            if j >= self.intercept and np.all(matrix[:, j] == matrix[0, j]):
+                raise DataError(f"{role} {name} is constant (always {matrix[0, j]:g}): leave it out")
+        kept = few / np.maximum(np.abs(few).max(axis=0), np.finfo(float).tiny)
+        for j in range(1, kept.shape[1]):
+            rest = kept[:, :j]
+            away = kept[:, j] - rest @ np.linalg.lstsq(rest, kept[:, j], rcond=None)[0]
+            if np.abs(away).max() < 1e-9:
+                others = [name for name in names[:j] if name != "the intercept"]
+                raise DataError(
+                    f"{role} {names[j]} is determined by the others ({', '.join(others)}): leave one of them out"
+                )
+
+
+def _indicators(array: object, levels: Levels, column: str) -> np.ndarray:
+    from .coded import codes
+
+    code = codes(array, levels, column)
+    return np.where(np.isnan(code)[:, None], np.nan, code[:, None] == np.arange(1, len(levels)))
