@@ -145,6 +145,37 @@ def test_student_t_against_scipy():
     assert tm.log_likelihood_ > nm.GaussianMixture(2, random_state=0).fit(x).log_likelihood_
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["default", "own"])
+def test_student_t_with_a_prior_and_many_degrees_of_freedom_is_a_gaussian_mixture_with_it(table, own):
+    """log t_ν − log N is of order δ⁴/4ν a row; 1e-4 in all at ν = 1e6, and its slope as small."""
+    x = table[["age", "x", "y"]]
+    prior = nm.NormalInverseWishart([45.0, 0, 0], 2.0, 6.0, np.diag([100.0, 2, 2])) if own else "default"
+    settings = {"init_params": np.arange(len(x)) % 3, "prior": prior, "max_iter": 40, "tol": 0.0, "accelerate": None}
+    robust = nm.StudentTMixture(3, degrees_of_freedom=1e6, **settings).fit(x)
+    gaussian = nm.GaussianMixture(3, **settings).fit(x)
+    np.testing.assert_allclose(robust.trace_.objective, gaussian.trace_.objective, atol=2e-3)
+    np.testing.assert_allclose(robust.locations_, gaussian.means_, rtol=1e-3)
+    np.testing.assert_allclose(robust.scales_, gaussian.covariances_, rtol=1e-3, atol=1e-4)
+    assert abs(robust.trace_.objective[-1] - robust.log_likelihood_) > 1.0
+
+
+def test_a_prior_keeps_a_student_t_from_collapsing(tmp_path):
+    """Rows that lie in a plane have no density without one."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=(80, 2)), np.zeros(80)])
+    x[:, 2] = x[:, 0] + x[:, 1]
+    with pytest.warns(nm.DegenerateWarning):
+        nm.StudentTMixture(1, random_state=0).fit(x)
+    tm = nm.StudentTMixture(2, prior="default", random_state=0).fit(x)
+    assert tm.converged_
+    tm.save(tmp_path / "model")
+    np.testing.assert_array_equal(nm.load(tmp_path / "model").predict_proba(x), tm.predict_proba(x))
+    with pytest.raises(ValueError, match="prior='weak': choose \"default\""):
+        nm.StudentTMixture(prior="weak").fit(x)
+    with pytest.raises(ValueError, match="the prior is for 2 columns, the table has 3"):
+        nm.StudentTMixture(prior=nm.NormalInverseWishart([0, 0], 1.0, 4.0, np.eye(2))).fit(x)
+
+
 def test_student_t_draws_of_missing_cells():
     """Given an observed cell 3 scale units out, the other is t with ν + 1 degrees and variance (ν + 9)/(ν + 1) · …"""
     x = np.random.default_rng(1).standard_t(5, (400, 2))
@@ -264,6 +295,28 @@ def test_filled_cells(table, fitted):
     assert (filled["city"].to_numpy()[gaps] == best[gaps]).all()
 
 
+@pytest.mark.parametrize("kind", ["pandas", "categories", "arrow", "list"])
+def test_an_empty_text_is_a_missing_cell(kind):
+    """As a file leaves it that was read without saying what an empty cell is: no level, and filled in."""
+    colour = ["red", "", "blue", "red", "red", "", "blue", "red"] * 5
+    size = [1.0, 1, 9, 2, 1, 9, 8, 2] * 5
+    column = pd.Series(colour, dtype="category" if kind == "categories" else object)
+    empty = {
+        "arrow": pa.table({"colour": colour, "size": size}),
+        "list": [list(row) for row in zip(colour, size, strict=True)],
+    }.get(kind, pd.DataFrame({"colour": column, "size": size}))
+    null = pd.DataFrame({"colour": pd.Series(colour, dtype=object).replace("", None), "size": size})
+    names = ["colour", "size"] if kind != "list" else [0, 1]
+    families = dict(zip(names, ["categorical", "normal"], strict=True))
+    mixture = nm.Mixture(families, n_components=1, random_state=0).fit(empty)
+    plain = nm.Mixture({"colour": "categorical", "size": "normal"}, n_components=1, random_state=0).fit(null)
+    assert list(mixture.levels_.values()) == [("blue", "red")]
+    assert mixture.log_likelihood_ == plain.log_likelihood_
+    filled = mixture.impute(empty)
+    cells = filled["colour"] if kind != "list" else filled["x0"]
+    assert set(np.asarray(cells)) == {"blue", "red"}
+
+
 def test_draws_of_missing_cells_follow_their_probabilities(table, fitted):
     """Each level's count over 400 draws is binomial: within 5 standard deviations, 9 places, P(false) < 1e-5."""
     row = pd.concat([table[table["city"].isna()].head(1)] * 400, ignore_index=True)
@@ -326,6 +379,117 @@ def test_a_sweep_over_classes_finds_the_simulated_number():
     assert set(best.estimator_.predict(x)) == {0, 1}
     with pytest.raises(ValueError, match="has no covariance structures"):
         nm.select(nm.LatentClassAnalysis(), x, covariance="all")
+
+
+# ------------------------------------------------------------------------------------- shares of totals, and trials
+
+
+def ballots(n: int = 300, seed: int = 0) -> pd.DataFrame:
+    """Votes of districts of two kinds, shared out over three parties; every ninth district has not reported."""
+    rng = np.random.default_rng(seed)
+    z = rng.integers(2, size=n)
+    shares = np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5]])[z]
+    votes = rng.multinomial(rng.integers(20, 60, size=n), shares).astype(float)
+    frame = pd.DataFrame(votes, columns=["left", "centre", "right"])
+    frame["correct"] = rng.binomial(20, np.array([0.2, 0.5])[z]).astype(float)
+    frame["income"] = rng.normal(z, 1.0)
+    frame.loc[::9, ["left", "centre", "right"]] = np.nan
+    frame.loc[::7, "income"] = np.nan
+    return frame
+
+
+PARTIES = ("left", "centre", "right")
+BALLOTS = {PARTIES: "multinomial", "correct": ("binomial", 20), "income": "normal"}
+
+
+@pytest.fixture(scope="module")
+def counted():
+    return nm.Mixture(BALLOTS, n_components=2, n_init=2, random_state=0).fit(ballots())
+
+
+def test_shares_of_a_total_are_a_multinomial_group(counted):
+    """The log likelihood by SciPy; parameters, sizes and names."""
+    table, p = ballots(), counted.parameters_
+    expected = np.tile(np.log(counted.weights_), (len(table), 1))
+    for k in range(2):
+        for n, row in enumerate(table.itertuples(index=False)):
+            votes = [row.left, row.centre, row.right]
+            if not np.isnan(row.left):
+                expected[n, k] += stats.multinomial.logpmf(votes, sum(votes), p[PARTIES]["probability"][k])
+            expected[n, k] += stats.binom.logpmf(row.correct, 20, p["correct"]["probability"][k])
+            if not np.isnan(row.income):
+                expected[n, k] += stats.norm.logpdf(
+                    row.income, p["income"]["mean"][k], p["income"]["standard_deviation"][k]
+                )
+    np.testing.assert_allclose(counted.score_samples(table), np.logaddexp.reduce(expected, axis=1), rtol=1e-10)
+    assert counted.families_ == {PARTIES: "multinomial", "correct": "binomial", "income": "normal"}
+    assert counted.trials_ == {"correct": 20}
+    assert counted.n_parameters_ == 1 + 2 * (2 + 1 + 2)
+    found = p[PARTIES]["probability"][np.argsort(-p[PARTIES]["probability"][:, 0])]
+    # 150 districts of 40 votes each: standard errors below 0.0065
+    np.testing.assert_allclose(found, [[0.6, 0.3, 0.1], [0.2, 0.3, 0.5]], atol=0.03)
+
+
+def test_shares_of_a_total_are_imputed_and_sampled(counted, tmp_path):
+    table = ballots()
+    filled = counted.impute(table)
+    hole = table["left"].isna().to_numpy()
+    votes = filled[list(PARTIES)].to_numpy()
+    mean_total = table[list(PARTIES)].dropna().to_numpy().sum(axis=1).mean()
+    expected = mean_total * counted.predict_proba(table) @ counted.parameters_[PARTIES]["probability"]
+    np.testing.assert_allclose(votes[hole], expected[hole], rtol=1e-10)
+    np.testing.assert_array_equal(votes[~hole], table.loc[~hole, list(PARTIES)])
+    drawn = counted.impute(table, draws=1, random_state=0)[0][list(PARTIES)].to_numpy()
+    seen = set(table[list(PARTIES)].dropna().to_numpy().sum(axis=1))
+    assert set(drawn.sum(axis=1)) <= seen
+    rows, _ = counted.sample(500, random_state=0)
+    assert set(sum(rows[name].to_numpy() for name in PARTIES)) <= seen
+    assert rows["correct"].to_numpy().max() <= 20
+
+    counted.save(tmp_path / "model")
+    loaded = nm.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(table), counted.predict_proba(table))
+    assert (loaded.trials_, loaded.families_) == (counted.trials_, counted.families_)
+    assert loaded.get_params() == counted.get_params()
+    with pytest.raises(nm.DataError, match="more than its 20 trials"):
+        loaded.predict(table.assign(correct=21.0))
+
+
+def test_the_number_of_groups_of_shares_is_found():
+    best = nm.select(nm.Mixture(BALLOTS, n_init=2, random_state=0), ballots(), n_components=[1, 2, 3])
+    assert best.estimator_.n_components == 2
+
+
+def test_trials_are_the_largest_count_or_what_is_said():
+    table = ballots()[["correct"]]
+    assert nm.Mixture({"correct": "binomial"}).fit(table).trials_ == {"correct": int(table["correct"].max())}
+    both = nm.Mixture({"correct": "binomial", "again": ("binomial", 30)}).fit(table.assign(again=table["correct"]))
+    assert both.trials_ == {"correct": int(table["correct"].max()), "again": 30}
+    np.testing.assert_allclose(both.parameters_["again"]["probability"], table["correct"].mean() / 30)
+    # as many rows as no sample of them holds: the largest count is looked for among all
+    long = pd.DataFrame({"correct": np.r_[np.zeros(40_000), np.ones(40_000), 7.0]})
+    assert nm.Mixture({"correct": "binomial"}).fit(long).trials_ == {"correct": 7}
+
+
+@pytest.mark.parametrize(
+    ("families", "cells", "words"),
+    [
+        ({"correct": ("binomial", 20)}, {"correct": 25.0}, "'correct' holds 25 successes at row 3, more than its 20"),
+        ({"correct": ("binomial", 0)}, {}, "trials of families.*must be an integer of at least 1"),
+        ({"correct": ("poisson", 3)}, {}, "choose among normal"),
+        ({PARTIES: "multinomial"}, {"left": np.nan}, "row 3 has no count in 'left', but has one in 'centre', 'right'"),
+        ({PARTIES: "multinomial"}, {"left": 0.5}, "'left' holds 0.5 at row 3, but its family, Multinomial, takes"),
+        ({"left": "multinomial"}, {}, "name all columns that a total is shared out over"),
+    ],
+)
+def test_shares_and_trials_that_cannot_be(families, cells, words):
+    with pytest.raises((nm.DataError, ValueError), match=words):
+        nm.Mixture(families, n_components=2).fit(changed(ballots(), **cells))
+
+
+def test_a_group_that_is_partly_missing_is_refused_at_prediction(counted):
+    with pytest.raises(nm.DataError, match="row 3 has no count in 'centre', but has one in 'left', 'right'"):
+        counted.predict(changed(ballots(), centre=np.nan))
 
 
 # ------------------------------------------------------------------------------------------------------- bad input

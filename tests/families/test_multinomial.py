@@ -171,6 +171,20 @@ def test_the_prior_is_a_dirichlet_of_pseudo_rows():
     assert with_prior.for_bound().prior is None
 
 
+def test_the_chart_moves_every_probability_freely_and_begins_where_it_is():
+    chart = family().chart(parameters())
+    zero = np.zeros(chart.size)
+    assert chart.size == family().n_parameters(2) == 6
+    np.testing.assert_allclose(chart.parameters(zero).value.probability, P, rtol=1e-15)
+    slope = jax.jacobian(lambda theta: chart.parameters(theta).value.probability)(zero)
+    assert np.linalg.matrix_rank(slope.reshape(8, 6)) == 6
+    natural, normaliser = chart.natural(zero)
+    np.testing.assert_allclose(natural.log_odds, family().natural(parameters()).log_odds, rtol=1e-13)
+    np.testing.assert_array_equal(normaliser, 0.0)
+    edge = parameters(np.array([[1 - 1e-12, 1e-12]]))
+    np.testing.assert_array_equal(family(d=2).chart(edge).held, [True])
+
+
 def test_columns_without_a_count_keep_a_finite_density():
     x = np.column_stack([np.zeros(30), rows(30, 7)[:, :2]])
     found = Multinomial.of(x)
