@@ -455,6 +455,16 @@ def test_shares_of_a_total_are_imputed_and_sampled(counted, tmp_path):
         loaded.predict(table.assign(correct=21.0))
 
 
+def test_standard_errors_of_shares_are_those_of_a_multinomial():
+    """One component: √(p (1 − p) / N) with N votes in all, exactly."""
+    table = ballots()[list(PARTIES)].dropna()
+    one = nm.Mixture({PARTIES: "multinomial"}).fit(table)
+    p, votes = one.parameters_[PARTIES]["probability"], table.to_numpy().sum()
+    np.testing.assert_allclose(p[0], table.sum() / votes, rtol=1e-12)
+    found = one.standard_errors(table).parameters[PARTIES]["probability"]
+    np.testing.assert_allclose(found, np.sqrt(p * (1 - p) / votes), rtol=1e-8)
+
+
 def test_the_number_of_groups_of_shares_is_found():
     best = nm.select(nm.Mixture(BALLOTS, n_init=2, random_state=0), ballots(), n_components=[1, 2, 3])
     assert best.estimator_.n_components == 2

@@ -205,18 +205,19 @@ class MultinomialChart(Chart):
     at: CellParameters
 
     @property
-    def _places(self) -> tuple[np.ndarray, ...]:
+    def _places(self) -> tuple[Any, ...]:
         """Component and column of each coordinate."""
-        p = np.asarray(self.at.value.probability)
-        return np.nonzero(np.arange(p.shape[1]) != p.argmax(axis=1)[:, None])
+        p = self.at.value.probability
+        component, column = np.indices((p.shape[0], p.shape[1] - 1)).reshape(2, -1)
+        return component, column + (column >= jnp.argmax(p, axis=1)[component])
 
     @property
     def size(self) -> int:
-        return len(self._places[0])
+        return self.family.n_parameters(self.at.value.probability.shape[0])
 
     @property
     def held(self) -> Bool[np.ndarray, " p"]:
-        return np.asarray(self.at.value.probability)[self._places] < NEAR_EDGE
+        return np.asarray(jnp.asarray(self.at.value.probability)[self._places]) < NEAR_EDGE
 
     def natural(self, theta: Float[Array, " p"]) -> tuple[MultinomialNatural, Float[Array, " K"]]:
         natural = self.family.natural(self.parameters(theta))
