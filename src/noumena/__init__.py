@@ -15,11 +15,14 @@ _HOME = {
     "Mixture": "noumena.estimators.mixture",
     "BernoulliMixture": "noumena.estimators.cell_mixtures",
     "PoissonMixture": "noumena.estimators.cell_mixtures",
+    "RegressionMixture": "noumena.estimators.regression_mixture",
     "StudentTMixture": "noumena.estimators.student_t_mixture",
     "LatentClassAnalysis": "noumena.estimators.latent_class",
     "load": "noumena.estimators.storage",
     "select": "noumena.estimators.selection",
     "Selection": "noumena.estimators.selection",
+    "bootstrap_test": "noumena.estimators.bootstrap_test",
+    "BootstrapTest": "noumena.estimators.bootstrap_test",
     "merge_components": "noumena.estimators.merging",
     "Merging": "noumena.estimators.merging",
     "StandardErrors": "noumena.models.standard_errors",
@@ -76,6 +79,8 @@ if TYPE_CHECKING:
     from .core.result import Trace as Trace
     from .data.table import TableFileError as TableFileError
     from .datasets import penguins_path as penguins_path
+    from .estimators.bootstrap_test import BootstrapTest as BootstrapTest
+    from .estimators.bootstrap_test import bootstrap_test as bootstrap_test
     from .estimators.cell_mixtures import BernoulliMixture as BernoulliMixture
     from .estimators.cell_mixtures import PoissonMixture as PoissonMixture
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
@@ -83,6 +88,7 @@ if TYPE_CHECKING:
     from .estimators.merging import Merging as Merging
     from .estimators.merging import merge_components as merge_components
     from .estimators.mixture import Mixture as Mixture
+    from .estimators.regression_mixture import RegressionMixture as RegressionMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select
     from .estimators.storage import OutputError as OutputError

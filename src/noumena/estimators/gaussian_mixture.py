@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..core.errors import DataError
+from ..core.errors import DataError, NoumenaError
 from ..data.output import table_like
+from ..data.summary import check_columns
 from ..families.covariance import Structure
 from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters, covariance_of
 from ..families.family import Family
@@ -15,12 +16,12 @@ from ..families.normal import Frame, Normal, NormalParameters
 from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..models.gaussian import GaussianMixtureDensity
 from .diagnosis import degenerate_message
-from .mixture_estimator import MixtureEstimator
 from .mixture_fitting import Given, Problem
 from .parameters import given_array, integer, normal_prior
+from .tabular import CompletingMixture
 
 
-class GaussianMixture(MixtureEstimator):
+class GaussianMixture(CompletingMixture):
     """Mixture of multivariate normals, fitted by EM to tables with missing cells.
 
     The density of a row is Σ_k π_k N(x | μ_k, Σ_k). Missing cells, in any pattern, are integrated out exactly, at the
@@ -34,6 +35,10 @@ class GaussianMixture(MixtureEstimator):
         What the Σ_k share: one of the 14 structures of model-based clustering (EII VII EEI VEI EVI VVI EEE VEE EVE VVE
         EEV VEV EVV VVV: volume, shape and orientation each Equal, Variable or the Identity; E or V for one column), or
         scikit-learn's names ``"full"`` (VVV), ``"tied"`` (EEE), ``"diag"`` (VVI), ``"spherical"`` (VII).
+    noise : {"box", "hull"}, optional
+        One more component, uniform over the box of the data, or over their convex hull (complete rows of up to 8
+        columns), for rows that belong to no other (Banfield & Raftery 1993). `predict` gives these −1, and the last
+        column of `predict_proba` is theirs.
     prior : NormalInverseWishart or "default", optional
         Conjugate prior on each (μ_k, Σ_k): the fit is then maximum a posteriori, and no covariance can collapse.
         ``"default"`` is the weak prior of Fraley & Raftery (2007). None is maximum likelihood.
@@ -58,6 +63,8 @@ class GaussianMixture(MixtureEstimator):
     Attributes
     ----------
     weights_ : array, shape (K,)
+    noise_weight_ : float
+        Of the noise, where there is one: ``weights_`` and it sum to 1.
     means_ : array, shape (K, d)
     covariances_ : array, shape (K, d, d)
         Full matrices, whatever the structure.
@@ -101,6 +108,7 @@ class GaussianMixture(MixtureEstimator):
         n_components: int = 1,
         *,
         covariance: str = "VVV",
+        noise: str | None = None,
         prior: NormalInverseWishart | str | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
@@ -115,6 +123,7 @@ class GaussianMixture(MixtureEstimator):
     ) -> None:
         self.n_components = n_components
         self.covariance = covariance
+        self.noise = noise
         self.prior = prior
         self.n_init = n_init
         self.init_params = init_params
@@ -177,8 +186,13 @@ class GaussianMixture(MixtureEstimator):
         assert isinstance(family, Normal | DiagonalNormal)
         return family
 
+    def _check_columns(self, problem: Problem) -> None:
+        check_columns(problem.summary, self._column_names())
+
     def _density(self) -> GaussianMixtureDensity:
         check_is_fitted(self)
+        if self._model.family.background:
+            raise NoumenaError("a mixture with noise is no mixture of normals alone: fit one without noise for this")
         return GaussianMixtureDensity(self.weights_, self.means_, self.covariances_)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[np.ndarray, np.ndarray]:
@@ -197,6 +211,8 @@ class GaussianMixture(MixtureEstimator):
         """
         check_is_fitted(self)
         n = integer("n_samples", n_samples, 1)
+        if self._model.family.background:
+            return super().sample(n, random_state)
         return self._density().sample(n, self._rng(random_state))
 
     def impute(self, X: Any, *, draws: int | None = None, random_state: Any = None) -> Any:
@@ -216,6 +232,8 @@ class GaussianMixture(MixtureEstimator):
         table or list of tables
             Of the kind that was passed (arrays for paths and lists); a list where ``draws`` is given.
         """
+        if self._model.family.background:
+            return super().impute(X, draws=draws, random_state=random_state)
         x = self._table(X).to_array()
         density, names = self._density(), self._column_names()
         if draws is None:

@@ -1,6 +1,6 @@
 """Latent class analysis: mixtures of categorical items."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -9,8 +9,7 @@ from scipy.stats import chi2
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import DataError
-from ..data.coded import Columns, Levels, coded, levels_of, read_columns
-from ..data.table import Table
+from ..data.coded import Columns, Levels, levels_of
 from ..families.categorical import Categorical
 from ..families.family import Family
 from .inputs import row_weights
@@ -53,6 +52,9 @@ class LatentClassAnalysis(TabularMixture):
     ----------
     n_components : int, default=1
         Number of classes.
+    covariates : sequence of column names or positions, optional
+        Columns that the class depends on, by a multinomial logistic regression (Dayton & Macready 1988); the other
+        columns are items. Numbers, or categories, without missing cells.
     prior : "default", optional
         One row of the items' overall shares for each class, so that no probability becomes 0. None is maximum
         likelihood.
@@ -71,7 +73,11 @@ class LatentClassAnalysis(TabularMixture):
     Attributes
     ----------
     weights_ : array, shape (K,)
-        Class shares.
+        Class shares; their averages where there are covariates.
+    membership_coef_, membership_intercept_ : array, shapes (K, q) and (K,)
+        With covariates: log odds of each class against the first.
+    membership_names_ : tuple of str
+        What each slope belongs to: ``age``, ``sex[male]``.
     levels_ : dict
         From each item to its levels.
     probabilities_ : dict
@@ -98,6 +104,7 @@ class LatentClassAnalysis(TabularMixture):
         self,
         n_components: int = 1,
         *,
+        covariates: Sequence[str | int] | None = None,
         prior: str | None = None,
         n_init: int = 20,
         init_params: Any = "kmeans",
@@ -108,6 +115,7 @@ class LatentClassAnalysis(TabularMixture):
         verbose: int = 0,
     ) -> None:
         self.n_components = n_components
+        self.covariates = covariates
         self.prior = prior
         self.n_init = n_init
         self.init_params = init_params
@@ -117,10 +125,10 @@ class LatentClassAnalysis(TabularMixture):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _understand(self, X: Any) -> tuple[Columns, Table]:
-        columns = read_columns(X)
-        self._codes = {j: levels_of(array, columns.described(j)) for j, array in enumerate(columns.arrays)}
-        return columns, coded(columns, self._codes)
+    def _understand(self, columns: Columns) -> list[int]:
+        places = self._no_covariates(columns)
+        self._codes = {i: levels_of(columns.arrays[j], columns.described(j)) for i, j in enumerate(places)}
+        return places
 
     def _problem(self, X: Any, y: Any, sample_weight: Any) -> Problem:
         problem = super()._problem(X, y, sample_weight)

@@ -43,6 +43,10 @@ class Merging:
         Weight of the rows whose most probable cluster, before the merge, was one of the two merged.
     n_rows : float
         Total weight.
+    background : bool
+        Whether the mixture has a background (noise), whose probability is the last column of ``predict_proba``. It is
+        never merged: entropies and weights are then those of the rows as far as they are not background, with t_nk
+        divided and w_n multiplied by 1 − t_n,background.
 
     References
     ----------
@@ -54,10 +58,11 @@ class Merging:
     entropy: np.ndarray
     merged_rows: np.ndarray
     n_rows: float
+    background: bool
 
     @property
     def n_components(self) -> int:
-        """K, the columns of ``predict_proba``."""
+        """K, without a background."""
         return len(self.entropy)
 
     @property
@@ -129,35 +134,39 @@ class Merging:
 
         Parameters
         ----------
-        posterior : array, shape (n_rows, K)
+        posterior : array, shape (n_rows, K), or (n_rows, K + 1) with a background
             As ``predict_proba`` of the mixture gives it.
         n_clusters : int, optional
             The suggested number where None.
 
         Returns
         -------
-        array, shape (n_rows, n_clusters)
+        array, shape (n_rows, n_clusters), or (n_rows, n_clusters + 1) with a background
 
         Raises
         ------
         ValueError
-            For an array without K columns, or a number of clusters beyond 1 … K.
+            For an array with another number of columns, or a number of clusters beyond 1 … K.
         """
         posterior, own = np.asarray(posterior, dtype=float), self.clusters(n_clusters)
+        if self.background:
+            own = np.append(own, own.max() + 1)
         if posterior.ndim != 2 or posterior.shape[1] != len(own):
             raise ValueError(f"posterior has shape {posterior.shape}, expected (n_rows, {len(own)})")
         return posterior @ np.eye(own.max() + 1)[own]
 
     def predict_proba(self, X: Any, n_clusters: int | None = None) -> np.ndarray:
-        """Probability of each cluster for the rows of a table, shape (n_rows, n_clusters); see `merged`."""
+        """Probability of each cluster (and of a background, last) for the rows of a table; see `merged`."""
         return self.merged(self.estimator.predict_proba(X), n_clusters)
 
     def predict(self, X: Any, n_clusters: int | None = None) -> np.ndarray:
-        """Most probable cluster of each row of a table, shape (n_rows,).
+        """Most probable cluster of each row of a table, shape (n_rows,); −1 for a background.
 
         It need not be the cluster of the most probable component.
         """
-        return self.predict_proba(X, n_clusters).argmax(axis=1)
+        found = self.predict_proba(X, n_clusters)
+        best = found.argmax(axis=1)
+        return np.where(best == found.shape[1] - 1, -1, best) if self.background else best
 
 
 def merge_components(estimator: MixtureEstimator, X: Any, sample_weight: Any = None) -> Merging:
@@ -209,7 +218,13 @@ def merge_components(estimator: MixtureEstimator, X: Any, sample_weight: Any = N
     t = estimator.predict_proba(X)
     weight = row_weights(sample_weight, len(t))
     weight = np.ones(len(t)) if weight is None else weight
-    most = t.shape[1]
+    most = len(estimator.weights_)
+    background = t.shape[1] > most
+    if background:
+        t = t[:, :most]
+        inside = t.sum(axis=1)
+        weight = weight * inside
+        t = np.divide(t, inside[:, None], out=np.full_like(t, 1 / most), where=inside[:, None] > 0)
     own = np.array([weight @ xlogy(column, column) for column in t.T])  # Σ w t log t of each cluster
     both = np.full((most, most), -np.inf)  # the same of the pairs a < b, if both exist
     for a in range(most - 1):
@@ -233,7 +248,7 @@ def merge_components(estimator: MixtureEstimator, X: Any, sample_weight: Any = N
     falling = np.minimum.accumulate(np.maximum(entropy, 0.0))
     falling[-1] = 0.0
     linkage[:, 2] = falling[0] - falling[1:]
-    return Merging(estimator, linkage, falling, merged_rows, float(weight.sum()))
+    return Merging(estimator, linkage, falling, merged_rows, float(weight.sum()), background)
 
 
 def _pairs(t: np.ndarray, weight: np.ndarray, a: int, others: np.ndarray) -> np.ndarray:

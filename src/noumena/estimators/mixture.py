@@ -1,6 +1,6 @@
 """Mixtures over tables of mixed kinds: a family for each column or group of columns."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import DataError
-from ..data.coded import Columns, Levels, coded, holds_numbers, levels_of, read_columns
-from ..data.columns import from_arrow
+from ..data.coded import Columns, Levels, holds_numbers, levels_of
+from ..data.columns import from_arrow, positions
 from ..data.table import Table
 from ..families.bernoulli import Bernoulli
 from ..families.beta import Beta
@@ -29,6 +29,7 @@ from ..families.normal_inverse_wishart import NormalInverseWishart
 from ..families.poisson import Poisson
 from ..families.product import Product
 from ..families.von_mises import VonMises
+from ..families.with_noise import Kind
 from ..families.zero_inflated_poisson import ZeroInflatedPoisson
 from .mixture_fitting import Problem
 from .parameters import integer
@@ -48,6 +49,8 @@ CELLS: dict[str, type[Cells]] = {
     "von-mises": VonMises,
     "zero-inflated-poisson": ZeroInflatedPoisson,
 }
+#: Families whose cells are whole numbers.
+_COUNTED = ("bernoulli", "binomial", "multinomial", "negative-binomial", "poisson", "zero-inflated-poisson")
 FAMILIES = ("normal", "multinomial", *CELLS)
 #: Families of a tuple of columns, which are dependent given the component.
 _JOINT = ("normal", "multinomial")
@@ -89,6 +92,12 @@ class Mixture(TabularMixture):
         K.
     covariance : str, default="VVV"
         What the covariances of multivariate groups share, as in `GaussianMixture`.
+    covariates : sequence of column names or positions, optional
+        Columns that the weights depend on, by a multinomial logistic regression, and that are no part of the density.
+        Numbers, or categories, without missing cells.
+    noise : {"box", "hull"}, optional
+        One more component, uniform over the box of the data (any columns), or over their convex hull (complete rows of
+        up to 8 columns of real numbers), for rows that belong to no other (Banfield & Raftery 1993).
     prior : "default", optional
         One row of the table's own averages for each component (a conjugate prior), and the weak prior of Fraley &
         Raftery (2007) for normals: the fit is then maximum a posteriori.
@@ -106,6 +115,13 @@ class Mixture(TabularMixture):
     Attributes
     ----------
     weights_ : array, shape (K,)
+        Averages where there are covariates.
+    noise_weight_ : float
+        Of the noise, where there is one.
+    membership_coef_, membership_intercept_ : array, shapes (K, q) and (K,)
+        With covariates: log odds of each component against the first (against the noise, where there is one).
+    membership_names_ : tuple of str
+        What each slope belongs to: ``age``, ``sex[male]``.
     families_ : dict
         From each column, or tuple of columns, to its family's name.
     levels_ : dict
@@ -134,6 +150,8 @@ class Mixture(TabularMixture):
         n_components: int = 1,
         *,
         covariance: str = "VVV",
+        covariates: Sequence[str | int] | None = None,
+        noise: str | None = None,
         prior: str | None = None,
         n_init: int = 1,
         init_params: Any = "kmeans",
@@ -146,6 +164,8 @@ class Mixture(TabularMixture):
         self.families = families
         self.n_components = n_components
         self.covariance = covariance
+        self.covariates = covariates
+        self.noise = noise
         self.prior = prior
         self.n_init = n_init
         self.init_params = init_params
@@ -155,14 +175,17 @@ class Mixture(TabularMixture):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _understand(self, X: Any) -> tuple[Columns, Table]:
+    def _understand(self, columns: Columns) -> list[int]:
         self._trials: dict[int, int] = {}
         if self.families is None:
-            columns = read_columns(X)
+            places = self._no_covariates(columns)
+            columns = columns.select(places)
             kinds = {(j,): inferred(array) for j, array in enumerate(columns.arrays)}
             joint = {}
         else:
-            columns, kinds, joint = self._named(read_columns(X))
+            wanted, kinds, joint = self._named()
+            places = positions(wanted, columns.names, len(columns.arrays))
+            columns = columns.select(places)
         self._parts = _parts(kinds, joint)
         levels: dict[int, Levels] = {}
         for part in self._parts:
@@ -175,9 +198,10 @@ class Mixture(TabularMixture):
                         'which is more than Bernoulli columns have: give it the family "categorical"'
                     )
         self._codes = levels
-        return columns, coded(columns, levels)
+        return places
 
-    def _named(self, columns: Columns) -> tuple[Columns, dict, dict]:
+    def _named(self) -> tuple[list[Any], dict, dict]:
+        """The columns with a family, and the families of single columns and of groups, by position among them."""
         assert self.families is not None
         wanted: list[Any] = []
         groups: list[tuple[tuple[int, ...], str, bool]] = []
@@ -189,16 +213,25 @@ class Mixture(TabularMixture):
                     f"families[{key!r}]={said!r}: name all columns that a total is shared out over, as a tuple, "
                     '{("a", "b"): "multinomial"}; for one column it is "binomial"'
                 )
-            positions = tuple(range(len(wanted), len(wanted) + len(own)))
+            places = tuple(range(len(wanted), len(wanted) + len(own)))
             if trials is not None:
-                self._trials.update(dict.fromkeys(positions, trials))
-            groups.append((positions, family, isinstance(key, tuple)))
+                self._trials.update(dict.fromkeys(places, trials))
+            groups.append((places, family, isinstance(key, tuple)))
             wanted += own
         if not wanted:
             raise ValueError("families is empty: name at least one column, or pass None to take them all")
         kinds = {own: family for own, family, joint in groups if not (joint and family in _JOINT)}
         joint = {own: family for own, family, joint in groups if joint and family in _JOINT}
-        return columns.select(wanted), kinds, joint
+        return wanted, kinds, joint
+
+    def _kinds(self) -> tuple[Kind, ...]:
+        of: dict[int, Kind] = {}
+        for part in self._parts:
+            kind: Kind = "count" if part.family in _COUNTED else "number"
+            if part.family == "categorical":
+                kind = "category"
+            of.update(dict.fromkeys(part.columns, kind))
+        return tuple(of[j] for j in range(self.n_features_in_))
 
     def _supports(self) -> list[tuple[type[Cells | Multinomial], tuple[int, ...]]]:
         kinds = {**CELLS, "multinomial": Multinomial}

@@ -1,268 +1,25 @@
-"""What every mixture estimator does, whatever its family."""
+"""The face of the mixtures that are densities of a table's rows."""
 
-import abc
-import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any, Self
 
-import jax
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from ..core.accelerate import accelerator
-from ..core.errors import ColumnMismatchError, ConvergenceWarning, DegenerateWarning
-from ..core.fit import Progress
-from ..core.result import Fit, Status, Trace
+from ..core.errors import ColumnMismatchError, DataError
 from ..data.summary import check_columns, summarise
 from ..data.table import Table
-from ..families.design import DesignFrame
 from ..families.family import Family
-from ..models.gated_mixture import GatedMixture
-from ..models.mixture import Mixture, evaluate
+from ..families.with_noise import Kind, WithNoise
 from ..models.standard_errors import StandardErrors
 from .inputs import known_labels, row_weights, table_for_fit, table_for_use
-from .mixture_fitting import Given, Problem, Settings, fit_mixtures
-from .parameters import check_size, check_start, integer, real
-from .storage import save
-from .uncertainty import Reported, bootstrap, observed
+from .mixture_fitter import MixtureFitter
+from .mixture_fitting import Problem
 
-_STARTS = ("kmeans", "hierarchical", "random")
-
-
-def double_precision() -> AbstractContextManager:
-    """Float64 inside our own calls; the user's JAX configuration is not touched."""
-    return jax.enable_x64(True)
-
-
-class MixtureFitter(BaseEstimator, abc.ABC):
-    """Base of everything that fits a mixture: checks, fits, stores.
-
-    Subclasses have the parameters ``n_components``, ``prior``, ``n_init``, ``init_params``, ``tol``, ``max_iter``,
-    ``accelerate``, ``random_state`` and ``verbose``, and say which family their components are.
-    """
-
-    n_components: int
-    n_init: int
-    init_params: Any
-    tol: float
-    max_iter: int
-    accelerate: str | None
-    random_state: Any
-    verbose: int
-
-    weights_: np.ndarray
-    n_parameters_: int
-    log_likelihood_: float
-    trace_: Trace
-    status_: Status
-    n_iter_: int
-    n_features_in_: int
-    _model: Mixture
-
-    @abc.abstractmethod
-    def _family_for(self, problem: Problem) -> Callable[[int], Family]:
-        """From a number of components to the family; the estimator's own parameters are checked here."""
-
-    @abc.abstractmethod
-    def _described(self, family: Family, reported: Any) -> dict[str, Any]:
-        """What users see of the components, by attribute (without the underscore at its end).
-
-        Parameters
-        ----------
-        family : Family
-            Of the components, without any background.
-        reported : tree of arrays
-            As `Family.reported` gives it: the parameters, or their standard errors.
-        """
-
-    @abc.abstractmethod
-    def _degenerate_message(self, problem: Problem) -> str:
-        """Which components collapsed, and what to do."""
-
-    def _family_name(self) -> str:
-        """What tells the family from others of a sweep."""
-        return ""
-
-    def _sized(self) -> bool:
-        """Whether the family depends on the number of components."""
-        return False
-
-    def _given(self, size: int) -> Given | None:
-        """Parameters to start from, if the user gave some."""
-        return None
-
-    def _check_for_sweep(self) -> None:
-        """Refuse what holds for one number of components only."""
-        if not isinstance(self.init_params, str):
-            raise ValueError("init_params as an array holds for one number of components only: name a method")
-
-    def _gate(self, problem: Problem) -> DesignFrame | None:
-        """The covariates that the weights depend on, if they do."""
-        return None
-
-    def _noisy(self, problem: Problem, family: Callable[[int], Family]) -> Callable[[int], Family]:
-        """The families with a background, where one is asked for."""
-        return family
-
-    @abc.abstractmethod
-    def _problem(self, X: Any, y: Any, sample_weight: Any) -> Problem:
-        """Check what is to be fitted; one pass over the rows."""
-
-    @abc.abstractmethod
-    def _column_names(self) -> list[str]:
-        """Of the columns that the mixture is a density of."""
-
-    def _fitted(self, problem: Problem) -> Self:
-        """Fit a checked table."""
-        size = integer("n_components", self.n_components, 1)
-        check_size(problem, size)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        with double_precision():
-            settings = self._settings(problem, size)
-            fit = fit_mixtures(problem, settings, [size], rng)[size]
-            self._adopt(fit)
-        self._tell(problem)
-        return self
-
-    def _settings_for_sweep(self, problem: Problem, progress: Progress | None) -> Settings:
-        """Settings for many sizes at once, which no given parameters can fit."""
-        self._check_for_sweep()
-        return self._settings(problem, 1, progress)
-
-    def _settings(self, problem: Problem, size: int, progress: Progress | None = None) -> Settings:
-        accelerator(self.accelerate)  # refuses unknown names
-        if isinstance(self.init_params, str):
-            if self.init_params not in _STARTS:
-                known = ", ".join(_STARTS)
-                raise ValueError(f"init_params={self.init_params!r}: choose among {known}, or pass an array")
-        else:
-            check_start(np.asarray(self.init_params), problem.table.n_rows, size)
-        return Settings(
-            family=self._noisy(problem, self._family_for(problem)),
-            name=self._family_name(),
-            sized=self._sized(),
-            n_init=integer("n_init", self.n_init, 1),
-            init_params=self.init_params,
-            tol=real("tol", self.tol, 0.0),
-            max_iter=integer("max_iter", self.max_iter, 1),
-            accelerate=self.accelerate,
-            progress=progress or _printer(self.verbose),
-            given=self._given(size),
-            gate=self._gate(problem),
-        )
-
-    def _adopt(self, fit: Fit) -> None:
-        """Take a fit's parameters, in the units of the data."""
-        model = jax.tree.map(np.asarray, fit.model)
-        self._model = model.first(int(np.sum(model.active)))
-        self.weights_ = self._model.weights[model.family.background :]
-        with double_precision():
-            shown = self._shown(_reported(self._model))
-        for name, value in shown.items():
-            setattr(self, f"{name}_", value)
-        self.n_parameters_ = self._model.n_parameters()
-        self.log_likelihood_ = fit.bound
-        self.trace_, self.status_ = fit.trace, fit.status
-        self.n_iter_ = max(len(fit.trace) - 1, 1)
-
-    def _shown(self, reported: Reported) -> dict[str, Any]:
-        """What users see, by attribute (without the underscore at its end): of the estimates, or of their errors."""
-        weights, components = reported
-        family, _ = self._model.foreground()
-        if isinstance(self._model, GatedMixture):
-            shown: dict[str, Any] = {"membership_intercept": weights[:, 0], "membership_coef": weights[:, 1:]}
-        elif self._model.family.background:
-            shown = {"weights": weights[1:], "noise_weight": weights[0]}
-        else:
-            shown = {"weights": weights}
-        return shown | self._described(family, components)
-
-    def _standard_errors(self, problem: Problem, method: str, n_bootstrap: int, random_state: Any) -> StandardErrors:
-        if method not in ("observed", "bootstrap"):
-            raise ValueError(f'method={method!r}: choose "observed" or "bootstrap"')
-        with double_precision():
-            if method == "observed":
-                return StandardErrors(self._shown(observed(self._model, problem)), method)
-            model, draws = self._model, integer("n_bootstrap", n_bootstrap, 2)
-            size = len(model.weights) - model.family.background
-            posterior = self._posterior(problem.table)[:, model.family.background :]
-            start = posterior / posterior.sum(axis=1, keepdims=True)
-            settings = replace(self._settings(problem, size), init_params=start, n_init=1, given=None, progress=None)
-            errors = bootstrap(settings, size, problem, _reported, draws, self._rng(random_state))
-            return StandardErrors(self._shown(errors), method)
-
-    def _tell(self, problem: Problem) -> None:
-        """Warn about what the user should know of the fit just adopted."""
-        if self.status_ is Status.DEGENERATE:
-            warnings.warn(self._degenerate_message(problem), DegenerateWarning, stacklevel=4)
-        elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the stopping rule was met."""
-        check_is_fitted(self)
-        return self.status_ is Status.CONVERGED
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted mixture as arrays and JSON; `noumena.load` reads it.
-
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
-
-    def _to_state(self) -> dict[str, Any]:
-        return {
-            "model": jax.tree.map(np.asarray, self._model),
-            "log_likelihood": self.log_likelihood_,
-            "status": self.status_.value,
-            "objective": self.trace_.objective,
-            "accepted": self.trace_.accepted,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", None),
-        }
-
-    def _from_state(self, state: dict[str, Any]) -> None:
-        trace = Trace(state["objective"], state["accepted"])
-        self.n_features_in_ = state["n_features_in"]
-        if state["feature_names_in"] is not None:
-            self.feature_names_in_ = state["feature_names_in"]
-        self._adopt(
-            Fit(state["model"], float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace)
-        )
-
-    def _rng(self, random_state: Any) -> np.random.Generator:
-        chosen = self.random_state if random_state is None else random_state
-        return np.random.default_rng(check_random_state(chosen).randint(2**31))
-
-    def _posterior(self, table: Table) -> np.ndarray:
-        """p(z | x) of each row, a background first."""
-        out = np.empty((table.n_rows, len(self._model.weights)))
-        for rows, _, posterior in self._rows(table):
-            out[rows] = posterior
-        return out
-
-    def _rows(self, table: Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Row numbers, log p(x) and p(z | x), block by block; the rows of a block need not follow each other.
-
-        A background is the first component here.
-        """
-        problem = Problem(table, summarise(table), None, None)
-        with double_precision():
-            blocks = problem.blocks(self._model.family, len(self._model.weights)).indexed()
-            for block, index in blocks:
-                bound, posterior = (np.asarray(part) for part in evaluate(self._model, block))
-                used = index >= 0
-                yield index[used], bound[used], posterior[used]
+#: Convex hulls take time and memory that grow with the power of half the number of columns.
+_MOST_HULL = 8
 
 
 class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureFitter):
@@ -278,6 +35,41 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
     def _check_columns(self, problem: Problem) -> None:
         """Refuse columns that the family cannot take."""
         check_columns(problem.summary, self._column_names())
+
+    noise: str | None = None
+
+    def _kinds(self) -> tuple[Kind, ...]:
+        """What the cells of each column are."""
+        return ("number",) * self.n_features_in_
+
+    def _noisy(self, problem: Problem, family: Callable[[int], Family]) -> Callable[[int], Family]:
+        if self.noise is None:
+            return family
+        if self.noise not in ("box", "hull"):
+            raise ValueError(f'noise={self.noise!r}: choose "box", "hull" or None')
+        kinds, summary, names = self._kinds(), problem.summary, self._column_names()
+        low, high = summary.minimum, summary.maximum
+        for name, kind, least, most in zip(names, kinds, low, high, strict=True):
+            if kind == "number" and least == most:
+                raise DataError(
+                    f"column {name!r} is constant (always {least:g}), no room for noise: leave it out"
+                )
+        if self.noise == "box":
+            return lambda size: WithNoise.box(family(size), low, high, kinds)
+        others = [repr(name) for name, kind in zip(names, kinds, strict=True) if kind != "number"]
+        if others or summary.any_missing or len(names) > _MOST_HULL or summary.n_rows <= len(names) + 1:
+            why = (
+                f"column {others[0]} does not hold real numbers"
+                if others
+                else "some cells are missing"
+                if summary.any_missing
+                else f"{len(names)} columns are more than {_MOST_HULL}"
+                if len(names) > _MOST_HULL
+                else f"{summary.n_rows} rows are too few"
+            )
+            raise DataError(f'noise="hull" needs the convex hull of the rows, but {why}: use noise="box"')
+        x = problem.table.to_array()
+        return lambda size: WithNoise.hull(family(size), x)
 
     def _read(self, X: Any) -> Table:
         """The table of a fit; sets ``n_features_in_`` and ``feature_names_in_``."""
@@ -403,11 +195,7 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
 
     def score_samples(self, X: Any) -> np.ndarray:
         """log p(observed cells) of each row in nats, shape (n_rows,); 0 for a wholly missing row."""
-        table = self._table(X)
-        out = np.empty(table.n_rows)
-        for rows, bound, _ in self._rows(table):
-            out[rows] = bound
-        return out
+        return self._log_density(self._table(X))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # type: ignore[override]
         """Average of `score_samples`, weighted; ``y`` is not used."""
@@ -416,31 +204,18 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's criterion −2ℓ + 2 df of these rows (lower is better)."""
-        values = self.score_samples(X)
-        weight = row_weights(sample_weight, len(values))
-        return float(-2 * _total(values, weight) + 2 * self.n_parameters_)
+        return self._aic(self._table(X), sample_weight)
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Schwarz' criterion −2ℓ + df log n of these rows (lower is better; mclust's has the other sign)."""
-        values = self.score_samples(X)
-        weight = row_weights(sample_weight, len(values))
-        n = len(values) if weight is None else weight.sum()
-        return float(-2 * _total(values, weight) + self.n_parameters_ * np.log(n))
+        return self._bic(self._table(X), sample_weight)
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """BIC of the complete data, each row in its most probable component (Biernacki, Celeux & Govaert 2000).
 
         ``bic − 2 Σ log max_k p(z = k | x)``, lower is better: overlapping components are paid for.
         """
-        table = self._table(X)
-        weight = row_weights(sample_weight, table.n_rows)
-        total, certainty = 0.0, 0.0
-        for rows, bound, posterior in self._rows(table):
-            w = np.ones(len(rows)) if weight is None else weight[rows]
-            total += float(w @ bound)
-            certainty += float(w @ np.log(posterior.max(axis=1)))
-        n = table.n_rows if weight is None else weight.sum()
-        return float(-2 * total + self.n_parameters_ * np.log(n) - 2 * certainty)
+        return self._icl(self._table(X), sample_weight)
 
     def _positions(self, columns: Any) -> np.ndarray:
         names = self._column_names()
@@ -461,25 +236,3 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
         return table_for_use(self, X)
-
-
-def _reported(model: Mixture) -> Reported:
-    """What users see of a mixture: its weights (or its gate), and its components; in NumPy."""
-    family, parameters = model.foreground()
-    weights = model.gate.reported() if isinstance(model, GatedMixture) else model.weights
-    return np.asarray(weights), jax.tree.map(np.asarray, family.reported(parameters))
-
-
-def _total(values: np.ndarray, weight: np.ndarray | None) -> float:
-    return float(values.sum() if weight is None else weight @ values)
-
-
-def _printer(verbose: int) -> Progress | None:
-    if not verbose:
-        return None
-
-    def show(iteration: int, objective: np.ndarray, running: int) -> None:
-        if iteration % int(verbose) == 0:
-            print(f"iteration {iteration}: best objective {objective.max():.6f}, {running} of {len(objective)} running")
-
-    return show

@@ -18,6 +18,7 @@ from ..data.summary import Summary
 from ..data.table import ArrayTable, Table
 from ..families.design import DesignFrame
 from ..families.family import Family
+from ..families.with_noise import NoisyParameters
 from ..models.gated_mixture import Gate, GatedMixture
 from ..models.mixture import Mixture, MixtureNatural
 from ..models.starts import Method, responsibilities
@@ -164,7 +165,7 @@ def fit_mixtures(
     for size in sizes:
         own = np.random.default_rng([seed, size])  # a size starts alike in a sweep and by itself
         blank = _blank(family, settings.gate, size + family.background, most)
-        for attempt in range(n_init):
+        for attempt in range(n_init if size + family.background > 1 else 1):  # one component has one start
             lanes.append(blank)
             stats.append(_start(blank, settings, sample, size, attempt, own))
             groups.append(size)
@@ -282,5 +283,7 @@ def _overridden(models: Mixture, given: Given) -> Mixture:
         if models.family.background:
             weights = np.column_stack([np.full(len(weights), _BACKGROUND_SHARE), (1 - _BACKGROUND_SHARE) * weights])
     if given.parameters is not None:
-        parameters = given.parameters(models.family, parameters)
+        family, own = models.foreground()
+        own = given.parameters(family, own)
+        parameters = NoisyParameters(own) if models.family.background else own
     return eqx.tree_at(lambda model: (model.weights, model.parameters), models, (weights, parameters))

@@ -17,7 +17,8 @@ from ..core.lanes import stack
 from ..core.result import Fit, Status
 from ..families.covariance import STRUCTURES, Structure
 from ..models.mixture import Mixture, evaluate
-from .mixture_estimator import MixtureEstimator, double_precision
+from .mixture_estimator import MixtureEstimator
+from .mixture_fitter import double_precision
 from .mixture_fitting import Problem, Settings, fit_mixtures
 from .parameters import check_size, copy_of, integer
 

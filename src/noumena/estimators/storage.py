@@ -31,6 +31,7 @@ _CLASSES = {
     "BernoulliMixture": "noumena.estimators.cell_mixtures",
     "PoissonMixture": "noumena.estimators.cell_mixtures",
     "LatentClassAnalysis": "noumena.estimators.latent_class",
+    "RegressionMixture": "noumena.estimators.regression_mixture",
     "StudentTMixture": "noumena.estimators.student_t_mixture",
 }
 #: Packages whose plain records (families, their parameters) may be read field by field.

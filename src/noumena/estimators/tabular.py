@@ -1,7 +1,8 @@
 """Mixtures over tables of mixed kinds: reading, completing and sampling rows whose cells may be categories."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,10 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import ColumnMismatchError, DataError
 from ..data.coded import Columns, Levels, coded, decoded, read_columns
+from ..data.columns import positions
+from ..data.design import Design
 from ..data.output import table_like, table_of
 from ..data.table import Table
 from ..families.categorical import Categorical
 from ..families.cells import Cells
+from ..families.design import DesignFrame
 from ..families.multinomial import Multinomial
 from ..families.product import Product
 from ..models.completion import drawn_cells, expected_cells, level_probabilities
@@ -151,29 +155,73 @@ class TabularMixture(CompletingMixture):
     Subclasses set ``_codes``.
     """
 
+    #: Columns that the weights depend on.
+    covariates: Sequence[str | int] | None = None
+    _design: Design | None = None
+
     @abc.abstractmethod
-    def _understand(self, X: Any) -> tuple[Columns, Table]:
-        """The columns that take part, and their numbers and codes; sets ``_codes``."""
+    def _understand(self, columns: Columns) -> list[int]:
+        """Which columns the mixture is a density of; sets ``_codes``, by their position among these.
+
+        Parameters
+        ----------
+        columns : Columns
+            All of the table.
+        """
 
     def _read(self, X: Any) -> Table:
         refuse_sparse(self, X)
-        columns, table = self._understand(X)
+        columns = read_columns(X)
+        self._design = None
+        if self.covariates is not None:
+            self._design = Design.of(columns, list(self.covariates), True, "covariate")
+        self._places, self._n_columns_seen = self._understand(columns), len(columns.arrays)
+        if not self._places:
+            raise DataError("every column is a covariate: leave at least one to the mixture")
+        own = columns.select(self._places)
+        adopt_columns(self, len(self._places), own.names)
+        table = self._joined(own, columns)
         check_least_rows(table, 2)
-        adopt_columns(self, table.n_columns, columns.names)
         return table
+
+    def _no_covariates(self, columns: Columns) -> list[int]:
+        """The positions of all columns that are no covariates."""
+        if self.covariates is None:
+            return list(range(len(columns.arrays)))
+        taken = positions(list(self.covariates), columns.names, len(columns.arrays))
+        return [j for j in range(len(columns.arrays)) if j not in taken]
+
+    def _joined(self, own: Columns, columns: Columns) -> Table:
+        """Numbers and codes of the mixture's columns, given the covariates."""
+        table = coded(own, self._codes)
+        return table if self._design is None else replace(table, given=self._design.matrix(columns, "covariate"))
+
+    def _gate(self, problem: Problem) -> DesignFrame | None:
+        given = problem.table.given
+        return None if given is None else DesignFrame.of(given, tuple(range(given.shape[1])), True)
+
+    @property
+    def membership_names_(self) -> tuple[str, ...]:
+        """What each slope of the membership belongs to; none without covariates."""
+        check_is_fitted(self)
+        return () if self._design is None else self._design.names
 
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
         refuse_sparse(self, X)
         columns, names = read_columns(X), getattr(self, "feature_names_in_", None)
         if names is not None and columns.names is not None:
-            columns = columns.select(list(names))
-        elif len(columns.arrays) != self.n_features_in_:
+            own = columns.select(list(names))
+        elif len(columns.arrays) == self._n_columns_seen:
+            own = columns.select(self._places)
+        elif len(columns.arrays) == self.n_features_in_ and self._design is None:
+            own = columns
+        else:
             raise ColumnMismatchError(
-                f"X has {len(columns.arrays)} features, but {type(self).__name__} is expecting {self.n_features_in_} "
+                f"X has {len(columns.arrays)} features, but {type(self).__name__} is expecting {self._n_columns_seen} "
                 "features as input."
             )
-        table = coded(columns, self._codes)
+        table = self._joined(own, columns)
         self._check_values(table)
         return table
 
@@ -188,13 +236,14 @@ class TabularMixture(CompletingMixture):
         """
         table = self._table(X)
         x, posterior = table.to_array(), self._posterior(table)
-        names, found = self._column_names(), {}
+        names, found, background = self._column_names(), {}, self._model.family.background
         for family, parameters, columns in self._cell_parts():
             if not isinstance(family, Categorical):
                 continue
-            chance = level_probabilities(parameters, posterior)
+            chance = level_probabilities(parameters, posterior[:, background:])
             for own, j in enumerate(columns):
                 count = family.levels[own]
+                chance[:, own, :count] += posterior[:, :background].sum(axis=1, keepdims=True) / count
                 seen = x[:, j : j + 1] == np.arange(count)
                 found[names[j]] = np.where(np.isnan(x[:, j : j + 1]), chance[:, own, :count], seen)
         return found
@@ -207,8 +256,15 @@ class TabularMixture(CompletingMixture):
         return [(family, parameters, tuple(range(self.n_features_in_)))]
 
     def _to_state(self) -> dict[str, Any]:
-        return super()._to_state() | {"codes": [[j, list(own)] for j, own in self._codes.items()]}
+        return super()._to_state() | {
+            "codes": [[j, list(own)] for j, own in self._codes.items()],
+            "design": self._design,
+            "places": self._places,
+            "n_columns_seen": self._n_columns_seen,
+        }
 
     def _from_state(self, state: dict[str, Any]) -> None:
         self._codes = {j: tuple(levels) for j, levels in state["codes"]}
+        self._design, self._places = state["design"], state["places"]
+        self._n_columns_seen = state["n_columns_seen"]
         super()._from_state(state)
