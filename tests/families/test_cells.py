@@ -519,6 +519,28 @@ def test_beta_parameters_are_found_from_anywhere():
         np.testing.assert_allclose(found.b, b, rtol=1e-8)
 
 
+@pytest.mark.parametrize(("a", "b"), [(1e3, 1e-2), (5e5, 0.3), (20.0, 0.7), (15.5, 1e-4), (1e6, 1.0)])
+def test_beta_parameters_are_found_to_all_digits_where_they_differ_a_lot(a, b):
+    """E log x = ψ(a) − ψ(a + b) is given to all digits, as an integral: −∫ e^−at (1 − e^−bt)/(1 − e^−t) dt over t > 0.
+
+    In log t the trapezoid rule is exact to rounding (a step of 1/16 has no rounding of its own). The mean of
+    log(1 − x), ψ(b) − ψ(a + b) ≈ −1/b − log a, known to ε of itself, says a to some ε (1/b + log a): up to 9e-12.
+    """
+    t = np.exp(np.arange(-60.0, 14.0, 1 / 16))
+
+    def gap(a, b):
+        return np.sum(t * np.exp(-a * t) * np.expm1(-b * t) / -np.expm1(-t)) / 16
+
+    target = jax.tree.map(np.atleast_2d, BetaNatural(gap(a, b), gap(b, a)))
+    family = Beta(Fixed(BetaValue(np.ones(1), np.ones(1))))
+    for order in (lambda pair: pair, lambda pair: pair[::-1]):
+        one = np.ones((1, 1))
+        found = family.maximise_cells(one, BetaNatural(*order(target)), BetaValue(one, one))
+        np.testing.assert_allclose(
+            np.ravel(found), order((a, b)), rtol=4 * np.finfo(float).eps * (50 + 1 / b + np.log(a))
+        )
+
+
 def test_beta_parameters_at_their_edge_are_the_best_within_it():
     """a is held at its most; the best b there has slope 0, which a mere clip would miss."""
     family = Beta(Fixed(BetaValue(np.ones(1), np.ones(1))))
