@@ -13,8 +13,9 @@ import noumena as nm
 class Posterior:
     """An estimator that is nothing but the probabilities it gives, whatever the table."""
 
-    def __init__(self, posterior):
+    def __init__(self, posterior, background=0):
         self._posterior = np.array(posterior, dtype=float)
+        self.weights_ = np.ones(self._posterior.shape[1] - background)
 
     def predict_proba(self, X):
         return self._posterior.copy()
@@ -126,6 +127,22 @@ def test_the_change_point_by_brute_force():
     assert merging.n_clusters == merging.elbow()
 
 
+def test_a_background_takes_no_part():
+    """Rows count by what is not background; the background stays the last column, and −1."""
+    rng = np.random.default_rng(6)
+    t, noise = rng.dirichlet(np.full(5, 0.3), size=90), rng.random(90)
+    noise[:3] = 1.0
+    given = np.column_stack([t * (1 - noise)[:, None], noise])
+    ours = nm.merge_components(Posterior(given, background=1), None)
+    plain = nm.merge_components(Posterior(t), None, sample_weight=1 - noise)
+    np.testing.assert_allclose(ours.entropy, plain.entropy, rtol=1e-10)
+    np.testing.assert_array_equal(ours.clusters(3), plain.clusters(3))
+    found = ours.predict_proba(None, 2)
+    np.testing.assert_allclose(found[:, :2], plain.merged(t, 2) * (1 - noise)[:, None])
+    np.testing.assert_array_equal(found[:, 2], noise)
+    np.testing.assert_array_equal(ours.predict(None, 2) == -1, noise > found[:, :2].max(axis=1))
+
+
 def test_components_that_are_apart_stay_apart():
     x = np.repeat([0.0, 20.0, 40.0, 60.0], 50)[:, None] + np.random.default_rng(0).normal(size=(200, 1))
     merging = nm.merge_components(nm.GaussianMixture(4, n_init=5, random_state=0).fit(x), x)
@@ -193,6 +210,7 @@ REAL[::9, 1] = np.nan
     ("estimator", "table"),
     [
         (nm.GaussianMixture(3, random_state=0), REAL),
+        (nm.GaussianMixture(3, noise="box", random_state=0), REAL),
         (nm.StudentTMixture(3, degrees_of_freedom=5.0, random_state=0), REAL),
         (nm.Mixture(n_components=3, random_state=0), answers().assign(x=np.arange(200.0) % 17 + 0.5)),
         (nm.LatentClassAnalysis(3, random_state=0), answers()),
@@ -206,7 +224,8 @@ def test_every_estimator_merges(estimator, table):
     merging = nm.merge_components(estimator, table)
     assert is_valid_linkage(merging.linkage)
     np.testing.assert_allclose(merging.predict_proba(table, 2).sum(axis=1), 1.0)
-    np.testing.assert_allclose(merging.entropy[0], entropy(estimator.predict_proba(table), np.ones(len(table))))
+    if not merging.background:
+        np.testing.assert_allclose(merging.entropy[0], entropy(estimator.predict_proba(table), np.ones(len(table))))
 
 
 def test_what_cannot_be_asked_is_refused():

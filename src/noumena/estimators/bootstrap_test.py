@@ -66,8 +66,8 @@ def bootstrap_test(
     Each table, the given one and every simulated one, gets ``n_init`` starts for both sizes, and one more start for
     each: for K, where the simulation began (in the given table: the K + 1 components with the two that overlap most
     joined); for K + 1, the fit of K with one component, drawn by its weight, divided in two. A ratio that is still
-    below 1 is a missed maximum, since the K components are among the K + 1, and counts as 1. Where every start of a size
-    collapses, all of it is tried again twice.
+    below 1 is a missed maximum, since the K components are among the K + 1, and counts as 1. Where every start of a
+    size collapses, random starts are tried, up to twice.
 
     Parameters
     ----------
@@ -188,12 +188,12 @@ def _usable(status: Status) -> bool:
 def _fitted(
     base: MixtureEstimator, problem: Problem, settings: Settings, size: int, rng: np.random.Generator, truth: Any
 ) -> _Pair:
-    """Both sizes fitted to a table; where that collapses, from other starts."""
+    """Both sizes fitted to a table; where that collapses, from random starts, whose components begin wide."""
     pair = _once(base, problem, settings, size, rng, truth)
     for _ in range(_RETRIES):
         if pair.usable:
             break
-        pair = _once(base, problem, settings, size, rng, truth)
+        pair = _once(base, problem, replace(settings, init_params="random"), size, rng, truth)
     return pair
 
 
