@@ -497,6 +497,11 @@ def test_shares_and_trials_that_cannot_be(families, cells, words):
         nm.Mixture(families, n_components=2).fit(changed(ballots(), **cells))
 
 
+def test_noise_beside_shares_of_a_total_is_refused():
+    with pytest.raises(ValueError, match="noise='box' beside a multinomial group"):
+        nm.Mixture(BALLOTS, n_components=2, noise="box").fit(ballots())
+
+
 def test_a_group_that_is_partly_missing_is_refused_at_prediction(counted):
     with pytest.raises(nm.DataError, match="row 3 has no count in 'centre', but has one in 'left', 'right'"):
         counted.predict(changed(ballots(), centre=np.nan))
