@@ -227,8 +227,8 @@ class Mixture(TabularMixture):
     def _kinds(self) -> tuple[Kind, ...]:
         if any(part.family == "multinomial" for part in self._parts):
             raise ValueError(
-                f"noise={self.noise!r} beside a multinomial group: the group's density is given the row's total, that of "
-                "noise is not; leave one of the two out"
+                f"noise={self.noise!r} beside a multinomial group: the group's density is given the row's total, "
+                "that of noise is not; leave one of the two out"
             )
         of: dict[int, Kind] = {}
         for part in self._parts:
