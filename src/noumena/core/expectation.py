@@ -73,6 +73,17 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
 
 
 @jax.jit
+def magnitude(models: Model, stats: Natural) -> Float[Array, " lanes"]:
+    """Σ |η_i S_i| of each lane: the size of the terms that cancel in F."""
+
+    def size(model: Model, stats: Natural) -> Array:
+        parts = jax.tree.map(lambda a, b: jnp.sum(jnp.abs(a * b)), model.natural(), stats)
+        return sum(jax.tree.leaves(parts), jnp.zeros(()))
+
+    return over_lanes(size, models, stats)
+
+
+@jax.jit
 def natural_of(model: Model) -> Natural:
     """η of one model, compiled."""
     return model.natural()

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from .accelerate import Accelerator, accelerator
 from .block import Block
 from .errors import ConvergenceWarning
-from .expectation import edge, maximisation
+from .expectation import edge, magnitude, maximisation
 from .lanes import choose, lane
 from .model import Model, Natural
 from .result import Fit, Status, Trace
@@ -164,9 +164,12 @@ class _Run:
         prior, degenerate = (np.asarray(part) for part in at_edge)
         objective = bound + prior
         gain, noise = objective - self.objective, rounding(self.objective)
+        running = np.array([state.status is None for state in self.lanes])
+        if np.any(running & ~extrapolated & (gain < -noise)):  # a fall, or more rounding than F itself shows
+            size = np.asarray(magnitude(self._current, self._restore(self._gathered)))
+            noise = np.maximum(noise, 4 * np.finfo(float).eps * np.where(np.isfinite(size), size, 0.0))
         rises = np.isfinite(objective) & ((gain >= -noise) | (not self._schedule.monotone))
         rises &= ~(extrapolated & degenerate & ~self._degenerate)  # no leap over the edge; EM may still walk there
-        running = np.array([state.status is None for state in self.lanes])
         accept = rises & running
         for i in np.flatnonzero(running):
             state = self.lanes[i]
@@ -213,7 +216,11 @@ class _Run:
 
 
 def rounding(objective: Float[np.ndarray, " lanes"]) -> Float[np.ndarray, " lanes"]:
-    """Changes of the objective below this are rounding: its terms are summed pairwise or in pieces of rows."""
+    """Changes of the objective below this are rounding: its terms are summed pairwise or in pieces of rows.
+
+    Where much larger terms cancel in each row (a component narrow beside its distance from the frame's centre), there
+    is more of it: see `noumena.core.expectation.magnitude`.
+    """
     return 256 * np.finfo(float).eps * (1.0 + np.abs(objective))
 
 

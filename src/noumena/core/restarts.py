@@ -37,7 +37,8 @@ def fit_best(
     Returns
     -------
     dict
-        From group to its best `Fit`: the highest objective among the lanes that did not degenerate, if there are any.
+        From group to its best `Fit`: the highest objective among the lanes that did not degenerate, if there are any
+        among all of the group.
     """
     names, counts = np.unique(groups, return_counts=True)
     if counts.max() == 1:
@@ -56,13 +57,28 @@ def fit_best(
         finished = [short[i] for i in chosen]
     else:
         options.pop("start", None)
-        finished = fit(stack([short[i].model for i in chosen]), blocks, max_iter=max_iter - short_iter, **options)
-        finished = [_joined(short[i], long) for i, long in zip(chosen, finished, strict=True)]
+        finished = _finished(short, chosen, blocks, max_iter - short_iter, options)
+        # where all that went on ran into an edge, the others get their turn
+        ended = {
+            groups[i].item() for i, one in zip(chosen, finished, strict=True) if one.status is not Status.DEGENERATE
+        }
+        rest = [i for i in range(len(groups)) if groups[i].item() not in ended and i not in chosen]
+        if rest and not any(one.status is Status.INTERRUPTED for one in finished):
+            finished += _finished(short, rest, blocks, max_iter - short_iter, options)
+            chosen += rest
     for i, one in zip(chosen, finished, strict=True):
         name = groups[i].item()
         if name not in best or _merit(one) > _merit(best[name]):
             best[name] = one
     return best
+
+
+def _finished(
+    short: list[Fit], chosen: list[int], blocks: Iterable[Block], max_iter: int, options: dict[str, Any]
+) -> list[Fit]:
+    """Some lanes, from where their short runs ended."""
+    long = fit(stack([short[i].model for i in chosen]), blocks, max_iter=max_iter, **options)
+    return [_joined(short[i], one) for i, one in zip(chosen, long, strict=True)]
 
 
 def _merit(fit: Fit) -> tuple[bool, float]:

@@ -75,7 +75,7 @@ class Design:
             For a missing cell or a level that was not there at the fit; names column and row.
         """
         own = columns.select(list(self.columns))
-        parts = [np.ones((own.n_rows, 1))] if self.intercept else []
+        parts = [np.ones((columns.n_rows, 1))] if self.intercept else []
         for j, (array, levels) in enumerate(zip(own.arrays, self.levels, strict=True)):
             found = _indicators(array, levels, own.described(j)) if levels else from_arrow(array)[:, None]
             bad = ~np.isfinite(found).all(axis=1)
@@ -86,7 +86,7 @@ class Design:
                     "row out"
                 )
             parts.append(found)
-        return np.concatenate(parts, axis=1) if parts else np.empty((own.n_rows, 0))
+        return np.concatenate(parts, axis=1) if parts else np.empty((columns.n_rows, 0))
 
     def _check(self, matrix: np.ndarray, role: str) -> None:
         names = (["the intercept"] if self.intercept else []) + [f"{name!r}" for name in self.names]

@@ -15,17 +15,17 @@ def table_for_fit(estimator: Any, data: Any, *, least_rows: int) -> Table:
     """Read the table and set ``n_features_in_`` and ``feature_names_in_``."""
     refuse_sparse(estimator, data)
     table = read_table(data)
-    check_least_rows(table, least_rows)
+    check_least_rows(table.n_rows, table.n_columns, least_rows)
     adopt_columns(estimator, table.n_columns, table.names)
     return table
 
 
-def check_least_rows(table: Table, least_rows: int) -> None:
+def check_least_rows(n_rows: int, n_columns: int, least_rows: int) -> None:
     """Refuse a table with fewer rows."""
-    if table.n_rows < least_rows:
+    if n_rows < least_rows:
         raise DataError(
-            f"Found array with {table.n_rows} sample(s) (shape=({table.n_rows}, {table.n_columns})) "
-            f"while a minimum of {least_rows} is required."
+            f"Found array with {n_rows} sample(s) (shape=({n_rows}, {n_columns})) while a minimum of {least_rows} is "
+            "required."
         )
 
 

@@ -51,9 +51,7 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
         low, high = summary.minimum, summary.maximum
         for name, kind, least, most in zip(names, kinds, low, high, strict=True):
             if kind == "number" and least == most:
-                raise DataError(
-                    f"column {name!r} is constant (always {least:g}), no room for noise: leave it out"
-                )
+                raise DataError(f"column {name!r} is constant (always {least:g}), no room for noise: leave it out")
         if self.noise == "box":
             return lambda size: WithNoise.box(family(size), low, high, kinds)
         others = [repr(name) for name, kind in zip(names, kinds, strict=True) if kind != "number"]

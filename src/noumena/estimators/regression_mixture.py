@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..core.errors import DataError
 from ..core.model import Fixed
@@ -19,7 +19,7 @@ from ..families.family import Family
 from ..families.regression import BernoulliRegression, NormalRegression, PoissonRegression, Regression
 from ..models.gated_mixture import GatedMixture
 from ..models.standard_errors import StandardErrors
-from .inputs import adopt_columns, refuse_sparse, row_weights
+from .inputs import adopt_columns, check_least_rows, refuse_sparse, row_weights
 from .mixture_fitter import MixtureFitter, double_precision
 from .mixture_fitting import Problem
 
@@ -173,6 +173,8 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
             raise ValueError(f"family={self.family!r}: choose among {', '.join(REGRESSIONS)}")
         refuse_sparse(self, X)
         columns = read_columns(X)
+        check_least_rows(columns.n_rows, len(columns.arrays), 2)
+        weight = row_weights(sample_weight, columns.n_rows)
         adopt_columns(self, len(columns.arrays), columns.names)
         self._design = Design.of(columns, self._regressors(columns), bool(self.fit_intercept), "regressor")
         if not self._design.columns and not self.fit_intercept:
@@ -182,7 +184,6 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         table = self._joined(columns, self._response(y, columns.n_rows, at_fit=True))
         if table.n_rows <= self._width:
             raise DataError(f"{table.n_rows} rows (samples) are too few for {self._width} coefficients: add rows")
-        weight = row_weights(sample_weight, table.n_rows)
         problem = Problem(table, summarise(table, weight), weight, None)
         if self.family == "normal" and problem.summary.variance[0] == 0:
             raise DataError(f"y is constant (always {table.array[0, 0]:g}): there is nothing to explain")
@@ -209,10 +210,10 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
                 f"{type(self).__name__} requires y to be passed, but the target y is None: pass the response"
             )
         array = np.asarray(y)
-        if array.ndim == 2 and array.shape[1] == 1:
-            array = array[:, 0]
-        if array.ndim != 1:
-            raise DataError(f"y should be a 1d array, got an array of shape {array.shape} instead")
+        try:
+            array = column_or_1d(array, warn=True)
+        except ValueError as error:
+            raise DataError(f"{error}: y holds one response for each row") from error
         if len(array) != n_rows:
             raise DataError(f"y has {len(array)} values (samples) for {n_rows} rows: one response for each row")
         column = read_columns(_one_column(array)).arrays[0]
@@ -276,7 +277,7 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
     def _family_for(self, problem: Problem) -> Callable[[int], Family]:
         given, kind = problem.table.given, REGRESSIONS[self.family]
         assert given is not None
-        frame = DesignFrame.of(given, tuple(range(self._width)), self._design.intercept)
+        frame = DesignFrame.of(given, tuple(range(self._width)), self._design.intercept, problem.weight)
         spread = self._spread()
         if kind is NormalRegression:
             mean = problem.summary.mean[0] if self._design.intercept else 0.0
@@ -302,7 +303,7 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
             return None
         given = problem.table.given
         assert given is not None
-        return DesignFrame.of(given, tuple(range(self._width, given.shape[1])), True)
+        return DesignFrame.of(given, tuple(range(self._width, given.shape[1])), True, problem.weight)
 
     def _described(self, family: Family, reported: Any) -> dict[str, Any]:
         coefficients = reported["coefficients"]
@@ -376,7 +377,7 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         """Most probable component of each row, shape (n_rows,)."""
         return self.component_proba(X, y).argmax(axis=1)
 
-    def score_samples(self, X: Any, y: Any) -> np.ndarray:
+    def log_density(self, X: Any, y: Any) -> np.ndarray:
         """log p(y | x) of each row in nats, shape (n_rows,)."""
         return self._log_density(self._table(X, y))
 

@@ -181,7 +181,7 @@ class TabularMixture(CompletingMixture):
         own = columns.select(self._places)
         adopt_columns(self, len(self._places), own.names)
         table = self._joined(own, columns)
-        check_least_rows(table, 2)
+        check_least_rows(table.n_rows, table.n_columns, 2)
         return table
 
     def _no_covariates(self, columns: Columns) -> list[int]:
@@ -198,7 +198,7 @@ class TabularMixture(CompletingMixture):
 
     def _gate(self, problem: Problem) -> DesignFrame | None:
         given = problem.table.given
-        return None if given is None else DesignFrame.of(given, tuple(range(given.shape[1])), True)
+        return None if given is None else DesignFrame.of(given, tuple(range(given.shape[1])), True, problem.weight)
 
     @property
     def membership_names_(self) -> tuple[str, ...]:

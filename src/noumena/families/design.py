@@ -27,11 +27,17 @@ class DesignFrame(eqx.Module):
     intercept: bool = eqx.field(static=True)
 
     @classmethod
-    def of(cls, given: Float[np.ndarray, "n all"], columns: tuple[int, ...], intercept: bool) -> "DesignFrame":
-        """The frame of covariates such as these."""
+    def of(
+        cls,
+        given: Float[np.ndarray, "n all"],
+        columns: tuple[int, ...],
+        intercept: bool,
+        weight: Float[np.ndarray, " n"] | None = None,
+    ) -> "DesignFrame":
+        """The frame of covariates such as these, rows weighted."""
         own = given[:, list(columns)]
-        location = own.mean(axis=0) if intercept else np.zeros(len(columns))
-        scale = np.sqrt(np.mean((own - location) ** 2, axis=0))
+        location = np.average(own, axis=0, weights=weight) if intercept else np.zeros(len(columns))
+        scale = np.sqrt(np.average((own - location) ** 2, axis=0, weights=weight))
         if intercept:
             location[0], scale[0] = 0.0, 1.0
         return cls(Fixed(location), Fixed(np.where(scale > 0, scale, 1.0)), columns, intercept)
