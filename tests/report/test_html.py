@@ -63,7 +63,7 @@ def without_errors(estimator, problem=None):
         def __getattr__(self, name):
             return getattr(estimator, name)
 
-        def standard_errors(self, X):
+        def standard_errors(self, X, sample_weight=None):
             if problem is not None:
                 raise problem
             shapes = (estimator.weights_, estimator.means_, estimator.covariances_)

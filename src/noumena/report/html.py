@@ -15,19 +15,23 @@ import numpy as np
 from ..core.errors import NoumenaError
 from ..data.summary import summarise
 from ..data.table import Table
+from ..estimators.inputs import row_weights
 from ..estimators.storage import OutputError, write_atomically
 from . import tables
 from .digits import count, number, percent
 from .embed import embedded
+from .fitted import FittedMixture, taken_apart, with_errors
 from .membership import Membership, membership, rows_to_draw
-from .plots import CRITERIA, MOST_PAIRS, plot, plot_drawn, plot_holes, plot_trace
-from .projection import separation
-from .rows import missing_patterns, only_gaussian, take_rows
-from .words import headline, outcome, structure_in_words, warnings_in_words
+from .pictures import pictures
+from .plots import CRITERIA, plot, plot_holes, plot_trace, ranking
+from .rows import missing_patterns, take_rows
+from .words import families_in_words, headline, outcome, warnings_in_words
 
-#: Of a table with more columns than can be paired, so many are: those that separate the components best.
-_BEST_COLUMNS = 4
 _MOST_UNCERTAIN = 20
+#: Columns whose cells are shown, and columns whose parameters are: those that separate the components best.
+_MOST_CELLS, _MOST_LISTED = 20, 100
+#: Standard errors of more free parameters than this are left to those who ask for them.
+_MOST_PARAMETERS = 400
 
 
 class ReportError(OutputError):
@@ -42,13 +46,15 @@ def write_report(
     selection: Any = None,
     standard_errors: bool = True,
     title: str | None = None,
+    sample_weight: Any = None,
 ) -> None:
     """Write a report of a fitted mixture: one HTML file that needs nothing else, to look at or to send.
 
     Parameters
     ----------
-    estimator : GaussianMixture
-        Fitted.
+    estimator : mixture estimator
+        Fitted: `GaussianMixture`, `Mixture`, `LatentClassAnalysis`, `BernoulliMixture`, `PoissonMixture` or
+        `StudentTMixture`.
     X : table
         The rows that it was fitted on (or others with the same columns; the report says so then). All numbers are of
         all rows; the drawings show at most 5,000 of them.
@@ -57,9 +63,11 @@ def write_report(
     selection : Selection, optional
         The sweep that the estimator comes from.
     standard_errors : bool, default=True
-        Compute them; where that cannot be done, the report says why.
+        Compute them; where that cannot be done, or would take long, the report says why.
     title : str, optional
         Heading; by default the result in words.
+    sample_weight : array, shape (n_rows,), optional
+        The weights of the fit.
 
     Raises
     ------
@@ -77,13 +85,14 @@ def write_report(
     >>> "2 clusters of 8 rows by 1 column" in page.read_text()
     True
     """
-    only_gaussian(estimator, "the report")
+    fitted = taken_apart(estimator, "the report")
     target = Path(path).expanduser()
     if target.is_dir() or not target.parent.is_dir():  # before the work, not after it
         why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
         raise ReportError(f"cannot write {target}: {why}; name a file in a folder that exists")
     table = estimator._table(X)
-    page = _page(contents(estimator, X, table, selection, standard_errors, title))
+    weight = row_weights(sample_weight, table.n_rows)
+    page = _page(contents(fitted, X, table, weight, selection, standard_errors, title))
     try:
         write_atomically(target, page.encode())
     except OutputError as error:
@@ -99,91 +108,112 @@ def _page(values: dict[str, Any]) -> str:
 
 
 def contents(
-    estimator: Any, X: Any, table: Table, selection: Any, standard_errors: bool, title: str | None
+    fitted: FittedMixture,
+    X: Any,
+    table: Table,
+    weight: np.ndarray | None,
+    selection: Any,
+    standard_errors: bool,
+    title: str | None,
 ) -> dict[str, Any]:
     """Everything the template shows."""
-    names = estimator._column_names()
-    summary, missing = summarise(table), missing_patterns(table)
+    estimator = fitted.estimator
+    summary, missing = summarise(table, weight), missing_patterns(table)
     # Rows without any observed cell are the least certain of all, but there is nothing to see in them.
-    members = membership(estimator, table, _MOST_UNCERTAIN + min(missing.empty_rows, 1_000))
-    drawn = rows_to_draw(estimator, table)
-    errors, problem = _standard_errors(estimator, X) if standard_errors else (None, None)
+    members = membership(fitted, table, _MOST_UNCERTAIN + min(missing.empty_rows, 1_000), weight)
+    drawn = rows_to_draw(fitted, table, weight)
+    errors, problem = _standard_errors(estimator, X, weight) if standard_errors else (None, None)
+    if errors is not None:
+        fitted = with_errors(fitted, errors)
     decimals = tables.column_decimals(summary, drawn.cells)
-    density = estimator._density()
-    size, d = len(estimator.weights_), len(names)
-    told = headline(size, table.n_rows, d)
-    shown = None
-    if d > MOST_PAIRS:
-        apart = separation(density.weights, density.means, density.covariances)
-        shown = np.sort(np.argsort(-apart, kind="stable")[:_BEST_COLUMNS]).tolist()
+    size, d, told = len(fitted.weights), len(fitted.columns), headline(fitted, table.n_rows)
+    ranked = ranking(fitted, drawn)
+    listed = sorted(ranked[:_MOST_LISTED])
+    seen = sorted(ranked[:_MOST_CELLS])
     in_order = np.argsort(members.least_certain)
     cells = np.empty((len(in_order), d))
     cells[in_order] = take_rows(table, members.least_certain[in_order])
-    matrices, too_many = tables.covariance_tables(names, estimator, errors)
+    matrices, too_many = tables.matrix_tables(fitted, errors)
+    numbers = [j for j in listed if fitted.columns[j].levels is None]
+    levels = [j for j in listed if fitted.columns[j].levels is not None]
     return {
         "title": title or told,
         "headline": told,
         "outcome": outcome(estimator),
         "converged": estimator.status_.ok,
-        "structure": f"{estimator.covariance}: {structure_in_words(estimator.covariance, d)}",
-        "figures": _key_figures(estimator, members),
-        "warnings": warnings_in_words(estimator, names, summary, missing, members, selection, problem),
-        "names": names,
+        "structure": families_in_words(fitted),
+        "figures": _key_figures(fitted, members),
+        "warnings": warnings_in_words(fitted, summary, missing, members, selection, problem),
+        "names": [fitted.names[j] for j in seen],
+        "names_left": d - len(seen),
+        "listed": len(listed) if len(listed) < d else None,
+        "n_columns": f"{d:,}",
         "sizes": range(size),
-        "data": tables.data_table(names, summary, missing, decimals),
+        "data": tables.data_table(fitted.names, summary, missing, decimals, numbers),
+        "level_data": tables.level_data_table(fitted, drawn.shares, missing, levels),
         "holes": _holes_in_words(missing.share, missing.complete_rows, table.n_rows),
-        "missing_plot": embedded(plot_holes(missing, names), "Share of missing cells per column, and row patterns")
+        "missing_plot": embedded(
+            plot_holes(missing, fitted.names), "Share of missing cells per column, and row patterns"
+        )
         if missing.per_column.any()
         else None,
         "selection": None if selection is None else _selection(selection),
         "trace_plot": embedded(plot_trace(estimator), "Objective of the fit at every iteration"),
-        "map_plot": embedded(plot_drawn(density, drawn, names), f"The rows and the {count(size, 'component')}"),
-        "projected": d > MOST_PAIRS,
-        "pairs_plot": None
-        if shown is None
-        else embedded(plot_drawn(density, drawn, names, shown), "Pairs of the columns that separate components best"),
+        "pictures": pictures(fitted, drawn),
         "drawn": None if len(drawn.cells) + missing.empty_rows >= table.n_rows else f"{len(drawn.cells):,}",
-        "components": tables.component_table(estimator, members, errors),
-        "means": tables.mean_table(names, estimator, summary, errors, decimals),
-        "colours": [tables.colour(k) for k in range(size)],
+        "components": tables.component_table(fitted, members, errors),
+        "covariates": tables.covariate_table(estimator, errors),
+        "degrees": any(np.isfinite(one.degrees).any() for one in fitted.ellipsoids),
+        "numbers": tables.number_table(fitted, summary, decimals, numbers),
+        "families": len({fitted.columns[j].family for j in numbers}) > 1 or fitted.columns[0].family != "normal",
+        "levels": tables.level_table(fitted, drawn.shares, levels),
+        "colours": fitted.shades,
+        "called": fitted.called,
         "errors": None if errors is None else str(errors.method),
         "errors_problem": problem,
         "covariances": matrices,
         "too_many": too_many,
-        "uncertain": tables.uncertain_table(members, cells, decimals)[:_MOST_UNCERTAIN],
+        "uncertain": tables.uncertain_table(fitted, members, cells, decimals, seen)[:_MOST_UNCERTAIN],
         "uncertain_share": f"{count(members.uncertain, 'row')} ({percent(members.uncertain / table.n_rows)}) "
         f"{'has' if members.uncertain == 1 else 'have'}",
         "empty_rows": missing.empty_rows,
         "parameters": _parameters(estimator),
-        "code": _program(estimator, X, selection),
+        "code": _program(estimator, X, weight, selection),
         "versions": _versions(),
         "made": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
     }
 
 
-def _key_figures(estimator: Any, members: Membership) -> list[dict[str, str]]:
+def _key_figures(fitted: FittedMixture, members: Membership) -> list[dict[str, str]]:
     """The numbers at the head of the page, each with what it is."""
+    estimator = fitted.estimator
+    structure = estimator.covariance if fitted.dependent else ""
     deviance = -2 * members.log_likelihood
-    bic = deviance + estimator.n_parameters_ * np.log(members.n_rows)
+    bic = deviance + estimator.n_parameters_ * np.log(members.total_weight)
     icl = bic - 2 * members.log_certainty
     figures = [
         ("log likelihood", number(members.log_likelihood, 1), "exact", "nats, of the observed cells"),
         ("BIC", number(bic, 1), "exact", "lower is better"),
         ("ICL", number(icl, 1), "exact", "BIC, and the overlap paid for"),
-        ("free parameters", f"{estimator.n_parameters_:,}", "", estimator.covariance),
+        ("free parameters", f"{estimator.n_parameters_:,}", "", structure),
         ("iterations", f"{estimator.n_iter_:,}", "", estimator.status_.value.replace("_", " ")),
         ("uncertain rows", f"{members.uncertain:,}", "", f"{percent(members.uncertain / members.n_rows)} of all"),
     ]
     return [dict(zip(("name", "value", "kind", "note"), figure, strict=True)) for figure in figures]
 
 
-def _standard_errors(estimator: Any, X: Any) -> tuple[Any, str | None]:
+def _standard_errors(estimator: Any, X: Any, weight: np.ndarray | None) -> tuple[Any, str | None]:
     """The standard errors, or why there are none."""
+    if estimator.n_parameters_ > _MOST_PARAMETERS:
+        return None, (
+            f"{estimator.n_parameters_:,} free parameters take long to work out; standard_errors gives them, where "
+            "they are wanted."
+        )
     try:
-        errors = estimator.standard_errors(X)
+        errors = estimator.standard_errors(X, sample_weight=weight)
     except NoumenaError as error:
         return None, str(error)
-    if not all(np.isfinite(part).all() for part in (errors.weights, errors.means, errors.covariances)):
+    if not np.isfinite(getattr(errors, "weights", 0.0)).all():  # covariates have coefficients in their place
         return None, "some of them are not finite, for the likelihood is flat at the estimate."
     return errors, None
 
@@ -203,6 +233,7 @@ def _selection(selection: Any) -> dict[str, Any]:
     return {
         "rows": rows,
         "heads": heads,
+        "structures": len({row["structure"] for row in rows}) > 1,
         "word": word,
         "better": "higher" if higher else "lower",
         "plot": embedded(plot(selection), f"{word} against the number of components"),
@@ -223,6 +254,10 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _simple(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_simple(part) for pair in value.items() for part in pair)
+    if isinstance(value, tuple):
+        return all(map(_simple, value))
     return value is None or isinstance(value, str | int | float)
 
 
@@ -236,8 +271,9 @@ def _code(value: Any) -> str:
     return repr(value) if _simple(value) else "..."
 
 
-def _program(estimator: Any, X: Any, selection: Any) -> str:
+def _program(estimator: Any, X: Any, weight: np.ndarray | None, selection: Any) -> str:
     """Python that makes the fit and the page again."""
+    weighted = "" if weight is None else ", sample_weight=weight"
     swept = {"n_components", "covariance"} if selection is not None else set()
     arguments = ", ".join(
         f"{one['name']}={one['code']}" for one in _parameters(estimator) if one["set"] and one["name"] not in swept
@@ -248,16 +284,24 @@ def _program(estimator: Any, X: Any, selection: Any) -> str:
     else:
         table = f"...  # a {type(X).__module__.split('.')[0]} {type(X).__name__}"
     lines = ["import noumena as nm", "from noumena.report import write_report", "", f"table = {table}"]
+    if weight is not None:
+        lines.append("weight = ...  # of the rows")
     if selection is None:
-        lines += [f"estimator = {model}.fit(table)", 'write_report(estimator, table, "report.html")']
+        lines += [
+            f"estimator = {model}.fit(table{weighted})",
+            f'write_report(estimator, table, "report.html"{weighted})',
+        ]
         return "\n".join(lines)
-    sizes, structures = (
-        list(dict.fromkeys(selection.table_.column(name).to_pylist())) for name in ("n_components", "covariance")
-    )
+    tried = {
+        name: list(dict.fromkeys(selection.table_.column(name).to_pylist()))
+        for name in ("n_components", "covariance")
+        if name in selection.table_.column_names
+    }
     lines += [
-        f"best = nm.select(\n    {model}, table,\n    n_components={sizes!r},\n    covariance={structures!r},",
-        f"    criterion={selection.criterion!r},\n)",
-        'write_report(best.estimator_, table, "report.html", selection=best)',
+        f"best = nm.select(\n    {model}, table,",
+        *(f"    {name}={values!r}," for name, values in tried.items()),
+        f"    criterion={selection.criterion!r}{weighted},\n)",
+        f'write_report(best.estimator_, table, "report.html", selection=best{weighted})',
     ]
     return "\n".join(lines)
 

@@ -5,7 +5,8 @@ Every function returns a `matplotlib.figure.Figure` of its own: no window, no gl
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,11 +16,14 @@ from matplotlib.ticker import MaxNLocator
 
 from ..data.columns import positions
 from ..data.table import Table, read_table
+from ..estimators.inputs import row_weights
 from .digits import count, number, percent
-from .membership import Drawn, rows_to_draw
-from .projection import separating_projection
-from .rows import Missing, missing_patterns, only_gaussian
-from .scatter import column_plot, pair_plot, projection_plot
+from .fitted import Ellipsoids, FittedMixture, taken_apart
+from .levels import draw_levels, fitting, level_bars, levels_size
+from .marginals import MOST_PANELS, draw_panels, panels, panels_size
+from .membership import Drawn, rows_to_draw, separation_by_columns
+from .rows import Missing, missing_patterns
+from .scatter import pair_plot, projection_plot
 from .style import ACCENT, COLOURS, INK, MUTED, SMALL, colour, dress, key, label, marker, new_figure, shown, title
 
 #: Columns of which every pair is drawn; more are projected.
@@ -34,18 +38,27 @@ CRITERIA = {
 _MOST_PATTERNS, _MOST_COLUMNS = 12, 20
 
 
-def plot(subject: Any, X: Any = None, *, columns: Sequence[str | int] | None = None) -> Figure:
+def plot(
+    subject: Any, X: Any = None, *, columns: Sequence[str | int] | None = None, sample_weight: Any = None
+) -> Figure:
     """Draw a fitted mixture over its data, or a selection.
+
+    Columns that are normals, or t distributions, in every component: one as a histogram with the components' densities;
+    two to six as every pair, with the 95% ellipse of each component; more as the plane in which the components differ
+    most. Other tables are drawn column by column: numbers as histograms with the components' densities or
+    probabilities, levels as bars of their probabilities.
 
     Parameters
     ----------
-    subject : GaussianMixture or Selection
+    subject : mixture estimator or Selection
     X : table
         The rows to draw, for a mixture: at most 5,000, a random sample of more. Rows without any observed cell are left
         out.
     columns : sequence of str or int, optional
-        Columns to draw, by name or position; all by default. One: histogram and densities. Two to six: every pair, with
-        the 95% ellipse of each component. More: the plane in which the components differ most.
+        Columns to draw, by name or position; all by default. Where they do not all find room, those that separate the
+        components best are drawn, and the figure says so.
+    sample_weight : array, shape (n_rows,), optional
+        What each row counts in histograms and shares.
 
     Returns
     -------
@@ -63,25 +76,81 @@ def plot(subject: Any, X: Any = None, *, columns: Sequence[str | int] | None = N
     """
     if hasattr(subject, "table_") and hasattr(subject, "criterion"):
         return _plot_selection(subject)
-    only_gaussian(subject, "plot")
+    fitted = taken_apart(subject, "plot")
     if X is None:
         raise TypeError(f"plot({type(subject).__name__}) needs the table to draw: plot(estimator, X)")
-    density, table = subject._density(), subject._table(X)
-    return plot_drawn(density, rows_to_draw(subject, table), subject._column_names(), columns)
+    table = subject._table(X)
+    drawn = rows_to_draw(fitted, table, row_weights(sample_weight, table.n_rows))
+    names = tuple(fitted.names)
+    chosen = positions(None if columns is None else list(columns), names, len(names))
+    for group in fitted.ellipsoids:
+        if {*chosen} <= {*group.columns}:
+            return plot_ellipsoids(group.marginal(np.array([group.columns.index(j) for j in chosen])), fitted, drawn)
+    return _plot_columns(fitted, chosen, drawn)
 
 
-def plot_drawn(density: Any, drawn: Drawn, names: list[str], columns: Sequence[str | int] | None = None) -> Figure:
-    """As `plot`, of rows that have been sampled already."""
-    if columns is not None:
-        chosen = np.array(positions(list(columns), tuple(names), len(names)))
-        density, names = density.marginal(chosen), [names[j] for j in chosen]
-        drawn = Drawn(drawn.n_rows, drawn.cells[:, chosen], drawn.filled[:, chosen], drawn.component, drawn.certainty)
-    if len(names) == 1:
-        return column_plot(density, drawn, names[0])
-    if len(names) <= MOST_PAIRS:
-        return pair_plot(density, drawn, names)
-    projection = separating_projection(density.weights, density.means, density.covariances)
-    return projection_plot(density, projection, drawn, names)
+def plot_ellipsoids(ellipsoids: Ellipsoids, fitted: FittedMixture, drawn: Drawn) -> Figure:
+    """Columns that are normals or t distributions; ``drawn`` holds all columns of the mixture."""
+    d = len(ellipsoids.columns)
+    if d == 1:
+        return panels(fitted, list(ellipsoids.columns), drawn, of=1)
+    return (pair_plot if d <= MOST_PAIRS else projection_plot)(ellipsoids, fitted, drawn)
+
+
+def _plot_columns(fitted: FittedMixture, columns: Sequence[int], drawn: Drawn) -> Figure:
+    """Columns of any kind: numbers above, levels below."""
+    room = Room.of(fitted, columns, drawn)
+    if not room.levels:
+        return panels(fitted, room.numbers, drawn, room.all_numbers)
+    if not room.numbers:
+        return level_bars(fitted, room.levels, drawn, room.all_levels)
+    sizes = panels_size(len(room.numbers)), levels_size(fitted, room.levels, drawn)
+    (width, above), (wide, below) = sizes
+    figure = new_figure(max(width, wide), above + below)
+    top, bottom = cast(Any, figure).subfigures(2, 1, height_ratios=[above, below])
+    draw_panels(top, fitted, room.numbers, drawn, room.all_numbers)
+    draw_levels(bottom, fitted, room.levels, drawn, room.all_levels)
+    return figure
+
+
+@dataclass(frozen=True)
+class Room:
+    """Which columns are drawn: those that separate the components best, where there is not room for all.
+
+    Attributes
+    ----------
+    numbers, levels : list of int
+        Positions of the columns that are drawn; columns that share out a total are drawn like levels, as one, and the
+        first stands for them.
+    all_numbers, all_levels : int
+        How many there are.
+    """
+
+    numbers: list[int]
+    levels: list[int]
+    all_numbers: int
+    all_levels: int
+
+    @classmethod
+    def of(cls, fitted: FittedMixture, columns: Sequence[int], drawn: Drawn) -> "Room":
+        """The choice among these columns."""
+        ranked = ranking(fitted, drawn)
+        groups = {fitted.columns[j].group[0] for j in columns if fitted.columns[j].group}
+        levels = [j for j in {*columns, *groups} if fitted.columns[j].levels is not None or j in groups]
+        numbers = [j for j in columns if fitted.columns[j].levels is None and not fitted.columns[j].group]
+        best = [j for j in ranked if j in {*numbers}][:MOST_PANELS]
+        return cls(
+            numbers if len(numbers) <= MOST_PANELS else sorted(best),
+            fitting(fitted, levels, ranked, drawn),
+            len(numbers),
+            len(levels),
+        )
+
+
+def ranking(fitted: FittedMixture, drawn: Drawn) -> list[int]:
+    """Positions of all columns, those that separate the components best first."""
+    levels = [0 if column.levels is None else len(column.levels) for column in fitted.columns]
+    return np.argsort(-separation_by_columns(drawn, levels), kind="stable").tolist()
 
 
 def usable(selection: Any) -> np.ndarray:
@@ -97,10 +166,12 @@ def _plot_selection(selection: Any) -> Figure:
     column, word, higher = CRITERIA[selection.criterion]
     table, good = selection.table_, usable(selection)
     size = np.array(table.column("n_components").to_pylist())
-    named = "covariance" in table.column_names
-    structure = np.array(table.column("covariance").to_pylist() if named else [""] * len(size), dtype=object)
+    structure = np.array(
+        table.column("covariance").to_pylist() if "covariance" in table.column_names else [""] * len(size), dtype=object
+    )
     value = np.array(table.column(column).to_pylist(), dtype=float)
     structures = list(dict.fromkeys(structure))
+    named = len(structures) > 1
     best = int(np.flatnonzero(good)[(value[good] if higher else -value[good]).argmax()]) if good.any() else None
     figure = new_figure(4.8, 3.4 + 0.22 * -(-len(structures) // 5))
     axes = figure.subplots()
@@ -117,19 +188,21 @@ def _plot_selection(selection: Any) -> Figure:
     notes = []
     if best is not None:
         axes.scatter(size[best], value[best], s=130, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=5)
-        title(
-            axes, f"best: {structure[best]} with {count(int(size[best]), 'component')}, {word} {number(value[best], 1)}"
-        )
+        with_structure = f"{structure[best]} with " if named else ""
+        title(axes, f"best: {with_structure}{count(int(size[best]), 'component')}, {word} {number(value[best], 1)}")
         flip = -1.0 if higher else 1.0
         if _zoom(axes, flip * value[good], flip * value[good & (structure == structure[best])]):
             notes.append("far worse candidates lie beyond the frame")
             if higher:
                 axes.set_ylim(*(-np.array(axes.get_ylim())[::-1]))
+    if len({*size}) == 1:
+        axes.set_xlim(size[0] - 1, size[0] + 1)
     axes.xaxis.set_major_locator(_whole_numbers())
     axes.yaxis.set_major_formatter(lambda at, _: number(at, 0 if abs(np.ptp(axes.get_ylim())) > 10 else None))
-    handles = [Line2D([], [], color=colour(k), marker=marker(k), markersize=4.5) for k in range(len(structures))]
-    labels = [str(name) for name in structures]
-    key(figure, handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
+    if named:
+        handles = [Line2D([], [], color=colour(k), marker=marker(k), markersize=4.5) for k in range(len(structures))]
+        labels = [str(name) for name in structures]
+        key(figure, handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
     if not good.all():
         notes.append(f"{count(int((~good).sum()), 'degenerate or failed candidate')} left out")
     if notes:

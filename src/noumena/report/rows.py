@@ -4,31 +4,15 @@ import contextlib
 import heapq
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..core.errors import NoumenaError
 from ..data.table import Table
 
 #: Rows drawn in a scatter plot.
 MOST_DRAWN = 5_000
 #: Distinct patterns remembered; beyond, the rarest so far make room.
 _MOST_PATTERNS = 100_000
-
-
-def only_gaussian(subject: Any, what: str) -> None:
-    """Refuse models that the drawings do not know.
-
-    Raises
-    ------
-    NoumenaError
-    """
-    if not hasattr(subject, "_density"):
-        raise NoumenaError(
-            f"{what} knows Gaussian mixtures only so far, and this is a {type(subject).__name__}: look at its fitted "
-            "attributes and at predict_proba"
-        )
 
 
 def sample_rows(n_rows: int, most: int = MOST_DRAWN, seed: int = 0) -> np.ndarray:

@@ -15,6 +15,9 @@ COLOURS = (
 #: The shape tells components apart where colour does not, and goes on where the colours start again.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "p")
 
+#: Colour and shape of a background: rows that belong to no component.
+NOISE, NOISE_MARKER = "#9aa5b1", "."
+
 INK, MUTED, RULE, ACCENT = "#1d2530", "#5c6773", "#c9d0d8", "#bd1f01"
 TEXT, SMALL = 10.0, 8.5  # points
 

@@ -1,5 +1,6 @@
 """What a fit says, in sentences: the headline, and what the reader must know before trusting it."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,15 @@ import numpy as np
 from ..core.result import Status
 from ..data.summary import Summary
 from .digits import count, number, percent
+from .fitted import FittedMixture
 from .membership import CERTAIN, Membership
 from .plots import CRITERIA, usable
 from .rows import Missing
+
+#: Fewer rows than this tell no parameter.
+_LEAST_ROWS = 5
+#: Small components that are named one by one.
+_MOST_SMALL = 4
 
 
 @dataclass(frozen=True)
@@ -21,12 +28,33 @@ class Warned:
     grave: bool = False
 
 
-def headline(size: int, n_rows: int, n_columns: int) -> str:
+def headline(fitted: FittedMixture, n_rows: int) -> str:
+    """What was found in what, as a title: 3 clusters of 344 rows by 4 columns."""
+    size, columns = len(fitted.weights), count(len(fitted.columns), "column")
+    if type(fitted.estimator).__name__ == "LatentClassAnalysis":
+        group, columns = count(size, "latent class", "latent classes"), count(len(fitted.columns), "item")
+    else:
+        group = count(size, "cluster")
+    return f"{group} of {count(n_rows, 'row')} by {columns}"
+
+
+def families_in_words(fitted: FittedMixture) -> str:
+    """What the components are, column by column, and what their covariances share.
+
+    Where there are several families: how many columns each of them has.
     """
-    >>> headline(3, 344, 4)
-    '3 clusters of 344 rows by 4 columns'
-    """
-    return f"{count(size, 'cluster')} of {count(n_rows, 'row')} by {count(n_columns, 'column')}"
+    seen = Counter(column.family for column in fitted.columns)
+    told = ", ".join(f"{family} ({count(columns, 'column')})" for family, columns in seen.items())
+    if len(seen) == 1:
+        told = next(iter(seen))
+    if not fitted.dependent:
+        return f"Components: {told}."
+    structure, widest = str(fitted.estimator.covariance), max(len(one.columns) for one in fitted.ellipsoids)
+    covariances = f"{structure}: {structure_in_words(structure, widest)}"
+    if len(seen) == 1 and told == "normal":
+        return f"Covariances {covariances}."
+    matrices = "Scale matrices" if told == "t" else "Covariances"
+    return f"Components: {told}. {matrices} {covariances}."
 
 
 def outcome(estimator: Any) -> str:
@@ -57,8 +85,7 @@ def structure_in_words(name: str, d: int) -> str:
 
 
 def warnings_in_words(
-    estimator: Any,
-    names: list[str],
+    fitted: FittedMixture,
     summary: Summary,
     missing: Missing,
     members: Membership,
@@ -66,24 +93,18 @@ def warnings_in_words(
     error_problem: str | None = None,
 ) -> list[Warned]:
     """Everything that should be known before the numbers are used; the gravest first."""
-    d, size, n = len(names), len(estimator.weights_), summary.n_rows
+    estimator, size, n = fitted.estimator, len(fitted.weights), summary.n_rows
     told: list[Warned] = []
     if not estimator.status_.ok:
         told.append(Warned(outcome(estimator), grave=True))
-    told += [Warned(text, grave=True) for text in _narrow(estimator, names, summary)]
-    least = 2 * (d + 1)
-    for k in np.flatnonzero(members.expected < least):
-        told.append(
-            Warned(
-                f"Component {k} is expected to hold {number(members.expected[k], 1)} rows: fewer than {least}, "
-                f"too few for the means and covariances of {count(d, 'column')}. It may be a group of outliers."
-            )
-        )
-    if n < 5 * estimator.n_parameters_:
+    told += [Warned(text, grave=True) for text in _collapsed(fitted, summary)]
+    told += _small(fitted, members)
+    if members.total_weight < 5 * estimator.n_parameters_:
+        simpler = " or a simpler covariance structure" if fitted.dependent else ""
         told.append(
             Warned(
                 f"{count(estimator.n_parameters_, 'free parameter')} for {count(n, 'row')}: fewer than 5 rows for "
-                "each. Fewer components or a simpler covariance structure will generalise better."
+                f"each. Fewer components{simpler} will generalise better."
             )
         )
     if size > 1 and members.uncertain > 0.1 * n:
@@ -93,7 +114,7 @@ def warnings_in_words(
                 f"probability of {CERTAIN:g} or more: the components overlap, and a hard assignment loses much."
             )
         )
-    told += _holes(names, missing)
+    told += _holes(fitted.names, missing)
     if not np.isclose(members.log_likelihood, estimator.log_likelihood_, rtol=1e-7, atol=1e-6):
         told.append(
             Warned(
@@ -109,19 +130,52 @@ def warnings_in_words(
     return told
 
 
-def _narrow(estimator: Any, names: list[str], summary: Summary) -> list[str]:
-    """Components that are all but flat in some direction."""
-    scale = np.sqrt(np.where(summary.variance > 0, summary.variance, 1.0))
-    told = []
-    for k, sigma in enumerate(estimator.covariances_):
-        values, vectors = np.linalg.eigh(sigma / np.outer(scale, scale))
-        if values[0] < 1e-7:
-            along = [names[j] for j in np.argsort(-np.abs(vectors[:, 0])) if abs(vectors[j, 0]) > 0.3][:3]
-            told.append(
-                f"Component {k} is all but flat along {', '.join(along)}: its variance there is "
-                f"{number(max(values[0], 0.0), digits=2)} of the columns' own. Its likelihood is a spike, not a fit."
+def _small(fitted: FittedMixture, members: Membership) -> list[Warned]:
+    """Components that hold too few rows for what is estimated at once: a mean and covariance, or shares of levels."""
+    joint = max((len(one.columns) for one in fitted.ellipsoids if one.dependent), default=0)
+    levels = max((len(one.levels or ()) for one in fitted.columns), default=0)
+    least = max(_LEAST_ROWS, levels, 2 * (joint + 1))
+    what = f"the means and covariances of {count(joint, 'column')}" if least == 2 * (joint + 1) else "its parameters"
+    small = np.flatnonzero(members.expected[: len(fitted.weights)] < least)
+    if len(small) > _MOST_SMALL:
+        which = ", ".join(map(str, small[:20])) + (f" and {len(small) - 20} more" if len(small) > 20 else "")
+        return [
+            Warned(
+                f"{len(small)} components ({which}) are expected to hold fewer than {least} rows each, too few for "
+                f"{what.replace('its', 'their')}: try fewer components."
             )
-    return told
+        ]
+    return [
+        Warned(
+            f"Component {k} is expected to hold {number(members.expected[k], 1)} rows: fewer than {least}, "
+            f"too few for {what}. It may be a group of outliers."
+        )
+        for k in small
+    ]
+
+
+def _collapsed(fitted: FittedMixture, summary: Summary) -> list[str]:
+    """Components that are all but flat in some direction, or have run into an edge otherwise."""
+    scale = np.sqrt(np.where(summary.variance > 0, summary.variance, 1.0))
+    told = {}
+    for group in fitted.ellipsoids:
+        own = scale[list(group.columns)]
+        for k, sigma in enumerate(group.scales):
+            values, vectors = np.linalg.eigh(sigma / np.outer(own, own))
+            if values[0] < 1e-7:
+                strongest = [i for i in np.argsort(-np.abs(vectors[:, 0])) if abs(vectors[i, 0]) > 0.3][:3]
+                along = ", ".join(fitted.names[group.columns[i]] for i in strongest)
+                told[k] = (
+                    f"Component {k} is all but flat along {along}: its variance there is "
+                    f"{number(max(values[0], 0.0), digits=2)} of the columns' own. Its likelihood is a spike, not a "
+                    "fit."
+                )
+    family, parameters = fitted.estimator._model.foreground()
+    for k in np.flatnonzero(np.asarray(family.collapsed(parameters))):
+        told.setdefault(
+            k, f"Component {k} has lost its rows, or closed in on a single value: its parameters mean nothing."
+        )
+    return [told[k] for k in sorted(told)]
 
 
 def _holes(names: list[str], missing: Missing) -> list[Warned]:
