@@ -32,11 +32,12 @@ def noumena(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Find the groups in a table that has missing cells, by fitting Gaussian mixtures.
+    """Find the groups in a table that has missing cells, by fitting mixtures.
 
     \b
     Examples:
     noumena fit penguins.csv --components 1:6 --covariance all
+    noumena fit survey.csv --model latent-class --report survey.html
     noumena predict penguins.noumena penguins.csv --out labels.csv
     noumena impute penguins.noumena penguins.csv --out filled.csv
     noumena report penguins.noumena penguins.csv --out penguins.html

@@ -10,10 +10,13 @@ from .options import (
     Criterion,
     Debug,
     Force,
+    Kind,
     Prior,
     Seed,
     Start,
     Table,
+    degrees,
+    families,
     names,
     sizes,
     structures,
@@ -22,17 +25,47 @@ from .options import (
 
 def fit(
     table: Table,
+    model: Annotated[
+        Kind,
+        typer.Option(
+            help="What the components are: gaussian, normals; mixture, a family for each column, which may be text; "
+            "latent-class, levels of items; bernoulli, columns of 0 and 1; poisson, counts; student-t, normals with "
+            "outliers."
+        ),
+    ] = Kind.gaussian,
     components: Annotated[
         str, typer.Option(metavar="K", help="Numbers of components to try: 3, or 1:9, or 2,4,6.")
     ] = "1:9",
     covariance: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAMES",
+            show_default=False,
             help="What the covariances of the components share: VVV nothing (each its own ellipsoid), EEE everything, "
-            "VVI axes along the columns, EII equal spheres, and so on; several with commas between, or all for the 14.",
+            "VVI axes along the columns, EII equal spheres, and so on; several with commas between, or all for the 14. "
+            "[default: VVV]",
         ),
-    ] = "VVV",
+    ] = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=NAME",
+            show_default=False,
+            help="Family of a column of a mixture, where the one that its type and values suggest is not meant: "
+            "normal, log-normal, gamma, exponential, beta, von-mises, poisson, negative-binomial, "
+            "zero-inflated-poisson, binomial, bernoulli, categorical. May be given again; A,B=normal makes one "
+            "multivariate normal of several columns, A,B=multinomial counts that share out one total.",
+        ),
+    ] = None,
+    degrees_of_freedom: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NU",
+            show_default=False,
+            help="Of t distributions: each, an estimate for each component; common, one for all; or a number. "
+            "[default: each]",
+        ),
+    ] = None,
     criterion: Annotated[
         Criterion,
         typer.Option(
@@ -45,12 +78,12 @@ def fit(
         typer.Option(
             metavar="A,B,...",
             show_default=False,
-            help="Use exactly these columns. [default: all that hold numbers]",
+            help="Use exactly these columns. [default: all that hold what the model takes]",
         ),
     ] = None,
     drop: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", show_default=False, help="Use all columns of numbers but these (an id, say)."),
+        typer.Option(metavar="A,B,...", show_default=False, help="Use all columns but these (an id, say)."),
     ] = None,
     labels: Annotated[
         str | None,
@@ -70,24 +103,37 @@ def fit(
     ] = None,
     prior: Annotated[
         Prior,
-        typer.Option(help="default: a weak prior on means and covariances, so that no component can collapse."),
+        typer.Option(help="default: a weak prior, so that no component can collapse and no probability ends at 0."),
     ] = Prior.none,
     n_init: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, metavar="INT", help="Starts for each candidate; the best is kept. More find better maxima."
+            min=1,
+            metavar="INT",
+            show_default=False,
+            help="Starts for each candidate; the best is kept. More find better maxima. [default: 1; latent-class: 20]",
         ),
-    ] = 1,
+    ] = None,
     init: Annotated[Start, typer.Option(help="How starts are found.")] = Start.kmeans,
     tol: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0.0,
             metavar="NATS",
-            help="Stop when less log likelihood than this is still to be gained; 0 runs exactly --max-iter iterations.",
+            show_default=False,
+            help="Stop when less log likelihood than this is still to be gained; 0 runs exactly --max-iter iterations. "
+            "[default: 0.0001; latent-class: 0.000001]",
         ),
-    ] = 1e-4,
-    max_iter: Annotated[int, typer.Option(min=1, metavar="INT", help="Most iterations of each fit.")] = 1000,
+    ] = None,
+    max_iter: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="INT",
+            show_default=False,
+            help="Most iterations of each fit. [default: 1000; latent-class: 5000]",
+        ),
+    ] = None,
     accelerate: Annotated[
         Acceleration, typer.Option(help="Acceleration of EM; none of them lowers the log likelihood.")
     ] = Acceleration.squarem,
@@ -107,7 +153,7 @@ def fit(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Fit Gaussian mixtures to a table and store the best one.
+    """Fit mixtures to a table and store the best one.
 
     \b
     Examples:
@@ -115,9 +161,11 @@ def fit(
     noumena fit penguins.csv --columns bill_length_mm,body_mass_g --components 3
     noumena fit penguins.csv --drop rownames,year --components 1:6 \\
         --covariance all --report penguins.html
+    noumena fit penguins.csv --model mixture --drop year --family sex=bernoulli
+    noumena fit survey.csv --model latent-class --components 1:5
 
     Every number of components is tried with every covariance structure, and the one with the best criterion is stored.
-    Columns that do not hold numbers are left out, which is said. Cells may be missing anywhere.
+    Columns that do not hold what the model takes are left out, which is said. Cells may be missing anywhere.
 
     Ctrl-C ends the fit and stores the best parameters so far.
     """
@@ -132,33 +180,49 @@ def fit(
 
     import noumena
 
+    from .kinds import TABULAR, Asked, estimator_for
     from .outcome import INTERRUPTED
     from .summary import interrupted, print_summary
-    from .tables import check_output, training
+    from .tables import check_output, coded_training, training
     from .terminal import at_work, printed_to, say
 
-    kinds = structures(covariance)
+    asked = Asked(
+        covariance=None if covariance is None else structures(covariance),
+        families=families(family or ()),
+        degrees_of_freedom=None if degrees_of_freedom is None else degrees(degrees_of_freedom),
+        prior="default" if prior is Prior.default else None,
+    )
+    asked.check(model)
     for file in (out, report):
         if file is not None:
             check_output(file, table, force=force, tabular=False)
     with at_work("reading the table"):
-        data = training(table, columns=wanted, drop=dropped, weights=weights, labels=labels)
+        if model in TABULAR:
+            items = model is Kind.latent_class
+            data = coded_training(table, columns=wanted, drop=dropped, weights=weights, labels=labels, items=items)
+        else:
+            data = training(table, columns=wanted, drop=dropped, weights=weights, labels=labels)
     if data.left_out:
-        say(f"left out, for they do not hold numbers: {', '.join(data.left_out)}", head="note:", style="bold")
+        say(f"left out, for they do not hold {data.due}: {', '.join(data.left_out)}", head="note:", style="bold")
 
-    estimator = noumena.GaussianMixture(
-        prior="default" if prior is Prior.default else None,
-        n_init=n_init,
+    estimator, kinds = estimator_for(
+        model,
+        asked,
+        data,
         init_params=init.value,
-        tol=tol,
-        max_iter=max_iter,
         accelerate=None if accelerate is Acceleration.none else accelerate.value,
         random_state=seed,
+        given={
+            name: value
+            for name, value in (("n_init", n_init), ("tol", tol), ("max_iter", max_iter))
+            if value is not None
+        },
     )
     selection: Any = None
     with at_work("fitting") as show:
-        if len(candidates) == 1 and kinds != "all" and len(kinds) == 1:
-            estimator.set_params(n_components=candidates[0], covariance=kinds[0], verbose=int(show is not None))
+        if len(candidates) == 1 and (kinds is None or (kinds != "all" and len(kinds) == 1)):
+            structure = {} if kinds is None else {"covariance": kinds[0]}
+            estimator.set_params(n_components=candidates[0], verbose=int(show is not None), **structure)
             with printed_to(show):
                 estimator.fit(data.rows, data.label, sample_weight=data.weight)
             estimator.set_params(verbose=0)
@@ -189,7 +253,7 @@ def fit(
         raise typer.Exit(INTERRUPTED)
     if report is not None:
         with at_work("writing the report"):
-            noumena.write_report(estimator, table, report, selection=selection)
+            noumena.write_report(estimator, table, report, selection=selection, sample_weight=data.weight)
         say(f"{report}: the report; open it in a browser")
 
 

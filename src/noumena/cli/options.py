@@ -1,5 +1,6 @@
 """Options that several commands share, and words that are read into values."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +27,15 @@ Debug = Annotated[
         "--debug", envvar="NOUMENA_DEBUG", show_envvar=False, help="Show tracebacks (or set NOUMENA_DEBUG=1)."
     ),
 ]
+
+
+class Kind(StrEnum):
+    gaussian = "gaussian"
+    mixture = "mixture"
+    latent_class = "latent-class"
+    bernoulli = "bernoulli"
+    poisson = "poisson"
+    student_t = "student-t"
 
 
 class Criterion(StrEnum):
@@ -91,6 +101,50 @@ def structures(text: str) -> list[str] | Literal["all"]:
                 f"{name!r} is no covariance structure: choose all, or among {known}.", param_hint="'--covariance'"
             ) from None
     return names
+
+
+def degrees(text: str) -> str | float:
+    """Degrees of freedom of t distributions: how they are estimated, or a number.
+
+    >>> degrees("common"), degrees("4")
+    ('common', 4.0)
+    """
+    if text in ("each", "common"):
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(
+            f"{text!r} is neither each nor common, nor a number above 0.", param_hint="'--degrees-of-freedom'"
+        )
+    return value
+
+
+def families(given: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
+    """Columns with the name of their family, from ``column=family``; several columns have commas between.
+
+    >>> families(["visits=poisson", "length,width=normal"])
+    [(('visits',), 'poisson'), (('length', 'width'), 'normal')]
+    """
+    from ..estimators.mixture import FAMILIES
+
+    found = []
+    for text in given:
+        columns, equals, family = text.rpartition("=")
+        if not equals or not names(columns):
+            raise typer.BadParameter(f"{text!r}: write COLUMN=FAMILY, as in visits=poisson.", param_hint="'--family'")
+        if family.strip() not in FAMILIES:
+            raise typer.BadParameter(
+                f"{family.strip()!r} is no family: choose among {', '.join(FAMILIES)}.", param_hint="'--family'"
+            )
+        found.append((tuple(names(columns)), family.strip()))
+    every = [name for columns, _ in found for name in columns]
+    for name in every:
+        if every.count(name) > 1:
+            raise typer.BadParameter(f"column {name!r} has more than one family.", param_hint="'--family'")
+    return found
 
 
 def names(text: str | None) -> list[str]:

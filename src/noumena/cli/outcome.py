@@ -29,6 +29,9 @@ _OPTIONS = {
     'prior="default"': "--prior default",
     "encode it as numbers": "name others with --columns",
     "columns=": "--columns",
+    "give the column another family": "drop it, or give it another family (--model mixture, --family)",
+    'give it the family "categorical"': "name another with --family",
+    "degrees_of_freedom": "--degrees-of-freedom",
 }
 _WORD = re.compile(
     # neither within a longer word nor within a path

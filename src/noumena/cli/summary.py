@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 
 from ..core.result import Status
+from ..estimators.latent_class import LatentClassAnalysis
 from ..report.digits import count, decimals_for
+from ..report.fitted import Column, FittedMixture, taken_apart
 from .outcome import one_line
 from .tables import Training
 from .terminal import console
 
-_MOST_COLUMNS = 40  # of the table whose means are shown
+_MOST_COLUMNS = 40  # of the table that are named, and lines about them
 _BEST = 5
 
 
@@ -22,29 +24,48 @@ def interrupted(estimator: Any, selection: Any) -> bool:
 
 def print_summary(estimator: Any, data: Training, selection: Any) -> None:
     """The chosen model, how it was chosen, and its components, on stdout."""
-    screen = console()
+    screen, fitted = console(), taken_apart(estimator, "the summary")
     weight = data.n_rows if data.weight is None else float(data.weight.sum())
     chosen = ""
     if selection is not None:
         chosen = f", the best of {count(selection.table_.num_rows, 'candidate')} by {selection.criterion.upper()}"
     bic = -2 * estimator.log_likelihood_ + estimator.n_parameters_ * np.log(weight)
     lines = [
-        f"{count(len(estimator.weights_), 'component')}, covariance {estimator.covariance}{chosen}",
+        f"{_what(estimator, fitted)}{chosen}",
         f"rows            {data.n_rows:,}" + ("" if data.weight is None else f" (total weight {weight:,.6g})"),
-        f"columns         {', '.join(data.names[:_MOST_COLUMNS])}{_more(data)}",
+        *_columns(fitted),
         f"log likelihood  {estimator.log_likelihood_:.4f} (exact, nats)",
         f"BIC             {bic:.4f} (lower is better; {count(estimator.n_parameters_, 'parameter')})",
         f"status          {_status(estimator)}",
     ]
     screen.print("\n".join(lines), soft_wrap=True)
-    _print_components(estimator, data, weight)
+    _print_components(fitted, weight)
     if selection is not None and selection.table_.num_rows > 1:
         _print_candidates(selection)
 
 
-def _more(data: Training) -> str:
-    more = len(data.names) - _MOST_COLUMNS
-    return f" and {more} more" if more > 0 else ""
+def _what(estimator: Any, fitted: FittedMixture) -> str:
+    """Components of which kind, and what their covariances share."""
+    size = len(fitted.weights)
+    if isinstance(estimator, LatentClassAnalysis):
+        return count(size, "latent class", "latent classes")
+    told = count(size, "component") + ("" if fitted.noise is None else " and noise")
+    return f"{told}, covariance {estimator.covariance}" if fitted.dependent else told
+
+
+def _columns(fitted: FittedMixture) -> list[str]:
+    """The columns, by family where there are several."""
+    by_family: dict[str, list[str]] = {}
+    for column in fitted.columns[:_MOST_COLUMNS]:
+        by_family.setdefault(column.family, []).append(column.name)
+    more = len(fitted.columns) - _MOST_COLUMNS
+    rest = f" and {more} more" if more > 0 else ""
+    if len({column.family for column in fitted.columns}) == 1:
+        return [f"columns         {', '.join(next(iter(by_family.values())))}{rest}"]
+    told = [f"{family}: {', '.join(names)}" for family, names in by_family.items()]
+    return [f"{'columns' if i == 0 else '':<16}{line}" for i, line in enumerate(told)] + (
+        [f"{'':<16}{rest.strip()}"] if rest else []
+    )
 
 
 def _status(estimator: Any) -> str:
@@ -52,30 +73,48 @@ def _status(estimator: Any) -> str:
     return f"{status.value.replace('_', ' ')} after {steps}: {one_line(status.message)}"
 
 
-def _print_components(estimator: Any, data: Training, weight: float) -> None:
-    """Weights and means: a row for each column of the data, side by side as many components as there is room for."""
+def _print_components(fitted: FittedMixture, weight: float) -> None:
+    """Weights and means: a row for each number told, side by side as many components as there is room for."""
     from rich.table import Table
 
     screen = console()
-    shown = data.names[:_MOST_COLUMNS]
-    spread = np.sqrt(_variance(estimator))
-    texts = [
-        [f"{value:.3f}" for value in estimator.weights_],
-        [f"{value * weight:.1f}" for value in estimator.weights_],
+    told = _rows(fitted)
+    rows = [
+        ("weight", [f"{value:.3f}" for value in fitted.shares]),
+        ("rows, expected", [f"{value * weight:.1f}" for value in fitted.shares]),
+        *told[:_MOST_COLUMNS],
     ]
-    texts += [[_number(value, spread[j]) for value in estimator.means_[:, j]] for j, _ in enumerate(shown)]
-    heads = ["weight", "rows, expected", *(f"mean of {name}" for name in shown)]
-    wide = max(len(text) for row in texts for text in row) + 2
-    room = max(1, (screen.width - min(max(map(len, heads)), screen.width // 2) - 4) // max(wide, 5))
-    for first in range(0, len(estimator.weights_), room):
+    wide = max(len(text) for _, row in rows for text in row) + 2
+    room = max(1, (screen.width - min(max(len(head) for head, _ in rows), screen.width // 2) - 4) // max(wide, 5))
+    for first in range(0, len(fitted.shares), room):
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("component", overflow="fold")
-        for k in range(first, min(first + room, len(estimator.weights_))):
-            table.add_column(str(k), justify="right", no_wrap=True)
-        for head, row in zip(heads, texts, strict=True):
+        for name in fitted.called[first : first + room]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for head, row in rows:
             table.add_row(head, *row[first : first + room])
         screen.print()
         screen.print(table)
+    if len(told) > _MOST_COLUMNS:
+        screen.print(f"{count(len(told) - _MOST_COLUMNS, 'line')} more are in the report", soft_wrap=True)
+
+
+def _rows(fitted: FittedMixture) -> list[tuple[str, list[str]]]:
+    """What is told of each column: the means of numbers, the probabilities of levels; of t, the degrees of freedom."""
+    rows: list[tuple[str, list[str]]] = []
+    degrees = [one.degrees for one in fitted.ellipsoids if np.isfinite(one.degrees).any()]
+    if degrees:
+        rows.append(("degrees of freedom", [f"{value:.4g}" for value in degrees[0]]))
+    for column in fitted.columns:
+        if column.levels is None:
+            word = {"t": "location", "von-mises": "direction"}.get(column.family, "mean")
+            spread = _spread(fitted, column)
+            rows.append((f"{word} of {column.name}", [_number(value, spread) for value in column.mean]))
+            continue
+        first = len(column.levels) == 2  # the other level's is the rest
+        for level, chance in list(zip(column.levels, column.probability.T, strict=True))[first:]:
+            rows.append((f"P({column.name} = {level})", [f"{value:.3f}" for value in chance]))
+    return rows
 
 
 def _print_candidates(selection: Any) -> None:
@@ -85,13 +124,17 @@ def _print_candidates(selection: Any) -> None:
     rows = [row for row in selection.table_.to_pylist() if row[name] is not None]
     rows.sort(key=lambda row: row[name], reverse=name == "cv_log_likelihood")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    structures = {row.get("covariance") for row in rows}
     table.add_column("best candidates")
-    for head in ("components", "log likelihood", "cv per row" if selection.criterion == "cv" else name.upper()):
+    criterion = "cv per row" if selection.criterion == "cv" else name.upper()
+    for head in (*(["components"] if len(structures) > 1 else []), "log likelihood", criterion):
         table.add_column(head, justify="right")
     table.add_column("status")
     for row in rows[:_BEST]:
         numbers = (f"{row['log_likelihood']:.3f}", f"{row[name]:.{6 if selection.criterion == 'cv' else 3}f}")
-        table.add_row(row["covariance"], str(row["n_components"]), *numbers, row["status"].replace("_", " "))
+        size = row["n_components"]
+        what = [row["covariance"], str(size)] if len(structures) > 1 else [count(size, "component")]
+        table.add_row(*what, *numbers, row["status"].replace("_", " "))
     screen = console()
     screen.print()
     screen.print(table)
@@ -100,11 +143,18 @@ def _print_candidates(selection: Any) -> None:
         screen.print(f"{count(unusable, 'candidate')} degenerate and not compared", soft_wrap=True)
 
 
-def _variance(estimator: Any) -> np.ndarray:
-    """Of each column under the mixture: within components, and between their means."""
-    weights, means = estimator.weights_, estimator.means_
-    within = weights @ np.diagonal(estimator.covariances_, axis1=1, axis2=2)
-    return within + weights @ (means - weights @ means) ** 2
+def _spread(fitted: FittedMixture, column: Column) -> float:
+    """Of a column under the mixture where it is a normal or a t: within components, and between their means.
+
+    Of another family: the size of its means.
+    """
+    weights = fitted.weights / fitted.weights.sum()
+    between = float(weights @ (column.mean - weights @ column.mean) ** 2)
+    for one in fitted.ellipsoids:
+        if column.position in one.columns:
+            place = one.columns.index(column.position)
+            return float(np.sqrt(weights @ one.scales[:, place, place] + between))
+    return float(np.abs(column.mean).max())
 
 
 def _number(value: float, spread: float) -> str:

@@ -14,14 +14,17 @@ import typer
 from pyarrow import compute, csv, parquet
 
 from ..core.errors import DataError, NoumenaError
-from ..data.columns import positions
-from ..data.files import csv_columns, parquet_columns, table_files
+from ..data.coded import MOST_LEVELS, holds_numbers
+from ..data.columns import arrow_holds_numbers, from_arrow, positions, unique_names
+from ..data.files import arrow_table, csv_columns, parquet_columns, table_files
 from ..data.table import Table, read_table
 from ..estimators.storage import OutputError, write_atomically
 from ..report.digits import count
 from .terminal import say, write_bytes
 
 STDOUT = Path("-")
+#: Whole numbers with more different values than this are not taken for the answers to an item unless it is said.
+_MOST_ITEM_LEVELS = 20
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Training:
     names : tuple of str
         The columns used.
     left_out : tuple of str
-        Those left out because they do not hold numbers.
+        Those left out because they do not hold what the model takes.
+    due : str
+        What that is.
     weight, label : array, shape (n_rows,), or None
     """
 
@@ -46,6 +51,7 @@ class Training:
     left_out: tuple[str, ...]
     weight: np.ndarray | None
     label: np.ndarray | None
+    due: str = "numbers"
 
 
 def training(
@@ -63,11 +69,7 @@ def training(
         Columns with the weight and the known component of each row.
     """
     everything = _column_names(path)
-    apart = {*drop, *(name for name in (weights, labels) if name is not None)}
-    _known(path, apart, everything)
-    wanted = list(columns) or [name for name in everything if name not in apart]
-    if not wanted:
-        raise DataError(f"{path}: no column is left to fit: drop fewer")
+    wanted = _wanted(path, everything, columns, (*drop, *(name for name in (weights, labels) if name is not None)))
     table = read_table(path, columns=wanted, numeric_only=not columns)
     assert table.names is not None  # files have names
     return Training(
@@ -75,9 +77,78 @@ def training(
         n_rows=table.n_rows,
         names=table.names,
         left_out=table.left_out,
-        weight=None if weights is None else _column(path, weights),
+        weight=None if weights is None else read_column(path, weights),
         label=None if labels is None else _labels(path, labels),
     )
+
+
+def _wanted(path: Path, everything: tuple[str, ...], columns: Sequence[str], apart: Sequence[str]) -> list[str]:
+    """The columns that are named, or all but those ``apart``."""
+    _known(path, {*apart}, everything)
+    wanted = list(columns) or [name for name in everything if name not in apart]
+    if not wanted:
+        raise DataError(f"{path}: no column is left to fit: drop fewer")
+    return wanted
+
+
+def coded_training(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    drop: Sequence[str],
+    weights: str | None,
+    labels: str | None,
+    items: bool,
+) -> Training:
+    """Read the columns to fit, text too.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+        Used exactly. Where empty: every column but ``drop``, ``weights`` and ``labels`` that holds numbers, truth
+        values, or text with few different values.
+    drop : sequence of str
+    weights, labels : str, optional
+        Columns with the weight and the known component of each row.
+    items : bool
+        Whether columns of numbers must hold few different whole ones, too.
+    """
+    table = arrow_table(path)
+    everything = unique_names(table.column_names)
+    wanted = _wanted(path, everything, columns, (*drop, *(name for name in (weights, labels) if name is not None)))
+    _known(path, wanted, everything)
+    kept = [name for name in wanted if columns or _usable(table[name], items=items)]
+    due = "answers with few levels" if items else "numbers or text with few levels"
+    left_out = tuple(name for name in wanted if name not in kept)
+    if not kept:
+        raise DataError(f"{path}: no column holds {due}: left out are {', '.join(map(repr, left_out))}")
+    return Training(
+        rows=table.select(kept),
+        n_rows=table.num_rows,
+        names=tuple(kept),
+        left_out=left_out,
+        weight=None if weights is None else read_column(path, weights),
+        label=None if labels is None else _labels(path, labels),
+        due=due,
+    )
+
+
+def _usable(column: pa.ChunkedArray, *, items: bool) -> bool:
+    """Whether a column is taken unasked: not dates, nor text that differs in most rows, nor measurements as items."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_boolean(kind):
+        return True
+    if holds_numbers(column):
+        if not items:
+            return True
+        values = from_arrow(column)
+        values = np.unique(values[~np.isnan(values)])
+        return len(values) <= _MOST_ITEM_LEVELS and np.array_equal(values, np.floor(values))
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or arrow_holds_numbers(kind)):
+        return False
+    different = len(column.unique().drop_null())
+    return different <= min(MOST_LEVELS, max(2, (len(column) - column.null_count) // 2))
 
 
 def _column_names(path: Path) -> tuple[str, ...]:
@@ -100,12 +171,13 @@ def _as_input(path: Path, table: Table, everything: tuple[str, ...]) -> Any:
     return pa.table(dict(zip(table.names, table.to_array().T, strict=True)))
 
 
-def _column(path: Path, name: str) -> np.ndarray:
+def read_column(path: Path, name: str) -> np.ndarray:
+    """One column of numbers."""
     return read_table(path, columns=[name]).to_array()[:, 0]
 
 
 def _labels(path: Path, name: str) -> np.ndarray:
-    label = _column(path, name)
+    label = read_column(path, name)
     label = np.where(np.isnan(label), -1, label)
     if not (label == -1).any():  # the estimators take such a y for one that a pipeline hands on, and pass it over
         raise DataError(

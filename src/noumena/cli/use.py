@@ -74,8 +74,8 @@ def impute(
     noumena impute penguins.noumena holes.csv --out filled.csv
     noumena impute penguins.noumena holes.csv --draws 5 --out filled.parquet
 
-    Each missing cell gets its expected value given the observed cells of its row. All columns of TABLE are written, in
-    their order; those that the model does not know stay as they are, holes included.
+    Each missing cell gets its expected value given the observed cells of its row, or its most probable level. All
+    columns of TABLE are written, in their order; those that the model does not know stay as they are, holes included.
     """
     from ..data.table import read_table
     from .tables import check_output, filled, write_table
@@ -195,8 +195,15 @@ def report(
     ] = None,
     standard_errors: Annotated[
         bool,
-        typer.Option("--standard-errors/--no-standard-errors", help="Work out standard errors, which takes longest."),
+        typer.Option(
+            "--standard-errors/--no-standard-errors",
+            help="Work out standard errors, which takes longest.",
+        ),
     ] = True,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", show_default=False, help="Column with the weight of each row, as at the fit."),
+    ] = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -212,14 +219,15 @@ def report(
     """
     import noumena
 
-    from .tables import check_output
+    from .tables import check_output, read_column
     from .terminal import at_work, say
 
     out = Path(f"{model.stem}.html") if out is None else out
     check_output(out, model, table, force=force, tabular=False)
     estimator = _load(model)
     with at_work("writing the report"):
-        noumena.write_report(estimator, table, out, standard_errors=standard_errors, title=title)
+        weight = None if weights is None else read_column(table, weights)
+        noumena.write_report(estimator, table, out, standard_errors=standard_errors, title=title, sample_weight=weight)
     say(f"{out}: report; open it in a browser")
 
 

@@ -1,0 +1,114 @@
+"""Which options go with which model, and the estimator that they describe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any, Literal
+
+import typer
+
+import noumena
+
+from .options import Kind
+from .tables import Training
+
+ESTIMATORS = {
+    Kind.gaussian: noumena.GaussianMixture,
+    Kind.mixture: noumena.Mixture,
+    Kind.latent_class: noumena.LatentClassAnalysis,
+    Kind.bernoulli: noumena.BernoulliMixture,
+    Kind.poisson: noumena.PoissonMixture,
+    Kind.student_t: noumena.StudentTMixture,
+}
+#: Models whose columns may hold text.
+TABULAR = (Kind.mixture, Kind.latent_class)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options that do not go with every model.
+
+    Attributes
+    ----------
+    covariance : list of str or "all", or None
+    families : list of (columns, family)
+    degrees_of_freedom : str or float, or None
+    prior : str or None
+    """
+
+    covariance: Sequence[str] | Literal["all"] | None
+    families: list[tuple[tuple[str, ...], str]]
+    degrees_of_freedom: str | float | None
+    prior: str | None
+
+    def check(self, asked: Kind) -> None:
+        """Refuse what the model has not: its estimator has no such parameter.
+
+        Raises
+        ------
+        typer.BadParameter
+            Naming the option and the models that take it.
+        """
+        for option, parameter, given in (
+            ("--covariance", "covariance", self.covariance is not None),
+            ("--family", "families", bool(self.families)),
+            ("--degrees-of-freedom", "degrees_of_freedom", self.degrees_of_freedom is not None),
+            ("--prior", "prior", self.prior is not None),
+        ):
+            takers = [
+                one.value for one, estimator in ESTIMATORS.items() if parameter in signature(estimator).parameters
+            ]
+            if given and asked.value not in takers:
+                raise typer.BadParameter(
+                    f"{asked.value} has none: leave it out, or choose --model {' or '.join(takers)}",
+                    param_hint=f"'{option}'",
+                )
+        joint = any(len(columns) > 1 and family == "normal" for columns, family in self.families)
+        if asked is Kind.mixture and self.covariance is not None and not joint:
+            raise typer.BadParameter(
+                "in a mixture it is for columns that share a normal: name them, as in --family length,width=normal",
+                param_hint="'--covariance'",
+            )
+
+
+def estimator_for(
+    kind: Kind, asked: Asked, data: Training, given: dict[str, Any], **common: Any
+) -> tuple[Any, Sequence[str] | Literal["all"] | None]:
+    """The estimator, and the covariance structures to try: None where it has none.
+
+    Parameters
+    ----------
+    kind : Kind
+    asked : Asked
+        Checked.
+    data : Training
+    given : dict
+        Parameters that have defaults of their own in each estimator.
+    **common
+        Parameters that every estimator has.
+    """
+    own: dict[str, Any] = {}
+    if asked.prior is not None:
+        own["prior"] = asked.prior
+    if asked.degrees_of_freedom is not None:
+        own["degrees_of_freedom"] = asked.degrees_of_freedom
+    if kind is Kind.mixture and asked.families:
+        own["families"] = _families(asked.families, data)
+    estimator = ESTIMATORS[kind](**own, **given, **common)
+    if kind in (Kind.gaussian, Kind.student_t):
+        return estimator, asked.covariance or ["VVV"]
+    return estimator, asked.covariance
+
+
+def _families(asked: list[tuple[tuple[str, ...], str]], data: Training) -> dict[Any, str]:
+    """Those asked for, and for the other columns those that their types and values suggest."""
+    from ..data.columns import positions
+    from ..estimators.mixture import inferred
+
+    positions([name for columns, _ in asked for name in columns], data.names, len(data.names))  # refuses unknown ones
+    of_column = {name: (columns, family) for columns, family in asked for name in columns}
+    chosen: dict[Any, str] = {}
+    for name in data.names:  # in the order of the table
+        columns, family = of_column.get(name, ((name,), ""))
+        chosen[columns if columns[1:] else name] = family or inferred(data.rows[name])
+    return chosen
