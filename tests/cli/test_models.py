@@ -128,6 +128,16 @@ def test_degrees_of_freedom(survey: Path, there: Path) -> None:
     assert "the best of 2 candidates" in result.stdout
 
 
+def test_a_background_of_noise(survey: Path, there: Path) -> None:
+    result = fit(survey, "gaussian", "--columns", "height,mass", "--noise", "box", "--report", "r.html")
+    stored = noumena.load("m.noumena")
+    assert stored.noise == "box"
+    assert "2 components and noise, covariance VVV" in result.stdout
+    assert re.search(rf"^weight +\S+ +\S+ +{stored.noise_weight_:.3f}$", result.stdout, re.MULTILINE)
+    assert re.search(r"^component +0 +1 +noise$", result.stdout, re.MULTILINE)
+    assert "noise" in Path("r.html").read_text(encoding="utf-8")
+
+
 def test_the_report_of_a_weighted_fit_has_its_weights(survey: Path, there: Path) -> None:
     fit(survey, "poisson", "--columns", "visits,ill", "--weights", "w", "--report", "r.html")
     assert "These are not the rows" not in Path("r.html").read_text(encoding="utf-8")
@@ -144,6 +154,7 @@ def test_the_report_of_a_weighted_fit_has_its_weights(survey: Path, there: Path)
         ("poisson", ["--covariance", "EEE"], "--model gaussian or mixture or student-t"),
         ("bernoulli", ["--family", "ill=poisson"], "bernoulli has none: leave it out, or choose --model mixture"),
         ("gaussian", ["--degrees-of-freedom", "4"], "choose --model student-t"),
+        ("poisson", ["--noise", "box"], "choose --model gaussian or mixture"),
         ("mixture", ["--covariance", "EEE"], "for columns that share a normal"),
         ("mixture", ["--family", "visits"], "write COLUMN=FAMILY"),
         ("mixture", ["--family", "visits=poison"], "'poison' is no family: choose among normal, "),

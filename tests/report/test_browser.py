@@ -64,10 +64,17 @@ def pages(holes, swept, tmp_path_factory):
     x.iloc[150:, :6] *= 3.0
     wide = nm.GaussianMixture(9, covariance="EII", random_state=0, max_iter=20, tol=0).fit(x)
     write_report(wide, x, folder / "twelve.html", standard_errors=False, title="W" * 200)
+    levels = ["a long name without any place to break it " * 3, *map(str, range(30))]
+    towns = np.array(levels, dtype=object)[rng.integers(0, 31, 300)]
+    table = pd.DataFrame(
+        {names[0]: rng.poisson(4.0, 300), "town": towns, **{f"q{j}": rng.random(300) < 0.5 for j in range(60)}}
+    )
+    many = nm.Mixture(n_components=12, prior="default", random_state=0, max_iter=3, tol=0).fit(table)
+    write_report(many, table, folder / "levels.html", standard_errors=False)
     return folder
 
 
-@pytest.mark.parametrize("name", ["four", "twelve"])
+@pytest.mark.parametrize("name", ["four", "twelve", "levels"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows_and_the_console_stays_silent(pages, tmp_path, name, width):
     page = (pages / f"{name}.html").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from noumena.report.fitted import taken_apart
 from noumena.report.levels import MOST_BARS, MOST_LEVELS
 from noumena.report.marginals import MOST_PANELS
 from noumena.report.membership import membership, rows_to_draw, separation_by_columns
-from noumena.report.style import colour
+from noumena.report.style import NOISE, colour
 
 from .test_html import read
 from .test_plots import panels, words
@@ -417,6 +417,39 @@ def test_membership_of_weighted_rows(items):
     np.testing.assert_allclose(told.expected, weight @ lca.predict_proba(frame))
     assert told.log_likelihood == pytest.approx(weight @ lca.score_samples(frame))
     assert told.total_weight == pytest.approx(weight.sum())
+
+
+def test_noise_is_one_more_component(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, (80, 2)), rng.normal(7, 1, (80, 2)), rng.uniform(-15, 25, (25, 2))])
+    gm = nm.GaussianMixture(2, noise="box", random_state=0).fit(x)
+    figure = plot(gm, x)
+    assert f"noise ({100 * gm.noise_weight_:.0f}%)" in words(figure)
+    first, second, noise, _ = panels(figure)[0].lines
+    assert [to_hex(line.get_color()) for line in (first, second, noise)] == [colour(0), colour(1), NOISE]
+    np.testing.assert_allclose(noise.get_ydata(), gm.noise_weight_ / np.ptp(x[:, 0]), rtol=1e-9)
+    told = membership(taken_apart(gm, "a test"), gm._table(x))
+    np.testing.assert_allclose(told.expected, gm.predict_proba(x).sum(axis=0))
+    write_report(gm, x, tmp_path / "r.html", standard_errors=False)
+    text = read(tmp_path / "r.html").text
+    assert re.search(rf"noise\s*{gm.noise_weight_:.4f}", text)
+    assert f"{told.expected[2]:.1f}" in text
+
+
+def test_covariates_have_a_table_and_weights_are_averages(tmp_path):
+    rng, n = np.random.default_rng(0), 300
+    age = rng.normal(size=n)
+    z = rng.random(n) < 1 / (1 + np.exp(-2 * age))
+    answers = {name: np.where(rng.random(n) < 0.15 + 0.7 * z, "yes", "no") for name in "abc"}
+    frame = pd.DataFrame({**answers, "age": age})
+    lca = nm.LatentClassAnalysis(2, covariates=["age"], n_init=2, random_state=0).fit(frame)
+    for k, widths in enumerate(bars(plot(lca, frame)).values()):
+        np.testing.assert_array_equal(widths, [lca.probabilities_[name][k, 1] for name in "abc"])
+    write_report(lca, frame, tmp_path / "r.html")
+    text = read(tmp_path / "r.html").text
+    assert "the weights above are averages over the rows" in text
+    assert f"± {lca.standard_errors(frame).membership_coef[1, 0]:.2f}" in text
+    assert "These are not the rows" not in text
 
 
 def test_what_is_no_fitted_mixture_is_refused():

@@ -11,6 +11,7 @@ from .options import (
     Debug,
     Force,
     Kind,
+    Noise,
     Prior,
     Seed,
     Start,
@@ -105,6 +106,14 @@ def fit(
         Prior,
         typer.Option(help="default: a weak prior, so that no component can collapse and no probability ends at 0."),
     ] = Prior.none,
+    noise: Annotated[
+        Noise | None,
+        typer.Option(
+            show_default=False,
+            help="One more component for rows that belong to none, uniform over the box of the data or over its convex "
+            "hull. [default: none]",
+        ),
+    ] = None,
     n_init: Annotated[
         int | None,
         typer.Option(
@@ -191,6 +200,7 @@ def fit(
         families=families(family or ()),
         degrees_of_freedom=None if degrees_of_freedom is None else degrees(degrees_of_freedom),
         prior="default" if prior is Prior.default else None,
+        noise=None if noise is None else noise.value,
     )
     asked.check(model)
     for file in (out, report):

@@ -33,13 +33,14 @@ class Asked:
     covariance : list of str or "all", or None
     families : list of (columns, family)
     degrees_of_freedom : str or float, or None
-    prior : str or None
+    prior, noise : str or None
     """
 
     covariance: Sequence[str] | Literal["all"] | None
     families: list[tuple[tuple[str, ...], str]]
     degrees_of_freedom: str | float | None
     prior: str | None
+    noise: str | None
 
     def check(self, asked: Kind) -> None:
         """Refuse what the model has not: its estimator has no such parameter.
@@ -54,6 +55,7 @@ class Asked:
             ("--family", "families", bool(self.families)),
             ("--degrees-of-freedom", "degrees_of_freedom", self.degrees_of_freedom is not None),
             ("--prior", "prior", self.prior is not None),
+            ("--noise", "noise", self.noise is not None),
         ):
             takers = [
                 one.value for one, estimator in ESTIMATORS.items() if parameter in signature(estimator).parameters
@@ -90,6 +92,8 @@ def estimator_for(
     own: dict[str, Any] = {}
     if asked.prior is not None:
         own["prior"] = asked.prior
+    if asked.noise is not None:
+        own["noise"] = asked.noise
     if asked.degrees_of_freedom is not None:
         own["degrees_of_freedom"] = asked.degrees_of_freedom
     if kind is Kind.mixture and asked.families:

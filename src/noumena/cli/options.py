@@ -50,6 +50,11 @@ class Prior(StrEnum):
     none = "none"
 
 
+class Noise(StrEnum):
+    box = "box"
+    hull = "hull"
+
+
 class Start(StrEnum):
     kmeans = "kmeans"
     hierarchical = "hierarchical"

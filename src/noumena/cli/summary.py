@@ -92,7 +92,7 @@ def _print_components(fitted: FittedMixture, weight: float) -> None:
         for name in fitted.called[first : first + room]:
             table.add_column(name, justify="right", no_wrap=True)
         for head, row in rows:
-            table.add_row(head, *row[first : first + room])
+            table.add_row(head, *row[first : first + room])  # of the noise, only its weight is told
         screen.print()
         screen.print(table)
     if len(told) > _MOST_COLUMNS:
