@@ -26,6 +26,9 @@ from ..models.starts import Method, responsibilities
 #: Starts are looked for on at most so many rows, and on fewer of a table with many columns: so many cells, but no fewer
 #: than the least number of rows.
 START_ROWS, _START_CELLS, _LEAST_START_ROWS = 20_000, 2_000_000, 2_000
+#: Starts after the first look at fewer rows, so that all of them together look at `START_ROWS`; but at no fewer than the
+#: least number, nor than so many for each component.
+_ROWS_PER_COMPONENT = 50
 #: Numbers a piece may hold: 1.6 MB, which the caches near the cores take.
 _PIECE_NUMBERS = 150_000
 #: Rows are merged where so many of them have fewer different ones than this share.
@@ -61,7 +64,7 @@ class Problem:
 
     def sample(self) -> np.ndarray:
         """Some rows, the same ones at every call: what a family learns of its columns from."""
-        return _sample(self, np.random.default_rng(0)).x
+        return _sample(self, None, np.random.default_rng(0)).x
 
 
 def merged(problem: Problem) -> Problem:
@@ -157,7 +160,7 @@ def fit_mixtures(
         return {size: fit_mixtures(problem, settings, [size], rng)[size] for size in sizes}
     most = max(sizes)
     family = settings.family(most)
-    sample = _sample(problem, rng)
+    sample = _sample(problem, family, rng)
     most += family.background
     n_init = 1 if _fully_given(settings) else settings.n_init
     lanes, stats, groups = [], [], []
@@ -167,7 +170,9 @@ def fit_mixtures(
         blank = _blank(family, settings.gate, size + family.background, most)
         for attempt in range(n_init if size + family.background > 1 else 1):  # one component has one start
             lanes.append(blank)
-            stats.append(_start(blank, settings, sample, size, attempt, own))
+            few = max(START_ROWS // n_init, _LEAST_START_ROWS, _ROWS_PER_COMPONENT * size)
+            seen = sample if attempt == 0 else sample.fewer(few, own)
+            stats.append(_start(blank, settings, seen, size, attempt, own))
             groups.append(size)
     start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
     models = maximisation(stack(lanes), start)[0]
@@ -196,15 +201,42 @@ def _blank(family: Family, gate: DesignFrame | None, size: int, most: int) -> Mi
 
 @dataclass(frozen=True)
 class _Sample:
+    """Rows that starts are found on.
+
+    Attributes
+    ----------
+    x, given : array
+        Their cells, and their covariates if there are any.
+    points : array
+        What distances are taken of, standardised.
+    weight, label : array, shape (n,)
+    rows : array of int, shape (n,)
+        Their numbers in the table.
+    share : float
+        Of the table's total weight.
+    """
+
     x: np.ndarray
     given: np.ndarray | None
+    points: np.ndarray
     weight: np.ndarray
     label: np.ndarray
     rows: np.ndarray
-    share: float  # of the total weight
+    share: float
+
+    def fewer(self, most: int, rng: np.random.Generator) -> "_Sample":
+        """At most so many of the rows, at random; all of them where some components are known."""
+        if len(self.rows) <= most or (self.label >= 0).any():
+            return self
+        chosen = np.sort(rng.choice(len(self.rows), most, replace=False))
+        given = None if self.given is None else self.given[chosen]
+        weight = self.weight[chosen]
+        share = self.share * float(weight.sum() / self.weight.sum())
+        label, rows = self.label[chosen], self.rows[chosen]
+        return _Sample(self.x[chosen], given, self.points[chosen], weight, label, rows, share)
 
 
-def _sample(problem: Problem, rng: np.random.Generator) -> _Sample:
+def _sample(problem: Problem, family: Family | None, rng: np.random.Generator) -> _Sample:
     """Rows to find starts on: all of them, or a random part of a large table."""
     table, n = problem.table, problem.table.n_rows
     rows = np.arange(n)
@@ -223,7 +255,10 @@ def _sample(problem: Problem, rng: np.random.Generator) -> _Sample:
     label = np.full(len(rows), -1) if problem.label is None else problem.label[rows]
     given = None if table.given is None else table.given[rows]
     share = float(weight.sum()) / problem.summary.total_weight
-    return _Sample(np.concatenate(parts), given, weight, label, rows, share)
+    x = np.concatenate(parts)
+    points = x if family is None else family.embedding(x, given)
+    location, scale = _spread(points, weight)
+    return _Sample(x, given, (points - location) / scale, weight, label, rows, share)
 
 
 def _start(
@@ -249,9 +284,7 @@ def _start(
     else:
         # more starts of one method would mostly lead to one optimum, or (agglomeration) be one start
         method: Any = settings.init_params if attempt == 0 else _FURTHER[attempt % len(_FURTHER)]
-        points = family.embedding(sample.x, sample.given)
-        location, scale = _spread(points, sample.weight)
-        r = responsibilities(method, (points - location) / scale, sample.weight, sample.label, size, rng)
+        r = responsibilities(method, sample.points, sample.weight, sample.label, size, rng)
     if isinstance(settings.init_params, str):
         r = (1 - family.blur) * r + family.blur * r.sum(axis=1, keepdims=True) / size
     if family.background:  # takes a little of every row, and soon more of those far from all components

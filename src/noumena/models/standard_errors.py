@@ -22,6 +22,8 @@ from .mixture import Mixture, MixtureNatural
 DIRECTIONS = 8
 #: More free parameters than this make an information matrix too large to be of use.
 MOST_PARAMETERS = 5000
+#: Information whose least eigenvalue is below this share of its largest, in units of its diagonal, is singular.
+_LEAST_EIGENVALUE = 1e-8
 #: What moves with a coordinate at an edge by more than this, beside the others, has no standard error.
 _HELD = 1e-6
 
@@ -200,7 +202,7 @@ def _inverse(information: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     unit = information / np.outer(scale, scale)
     values = np.linalg.eigvalsh(unit) if len(unit) else np.ones(1)
-    if not (np.isfinite(values).all() and values[0] > 1e-10 * values[-1]):
+    if not (np.isfinite(values).all() and values[0] > _LEAST_EIGENVALUE * values[-1]):
         raise InformationError(
             f"the observed information is not positive definite (eigenvalues {values[0]:.2g} to {values[-1]:.2g}, in "
             "units of its diagonal): the fit is not at an inner maximum, or some parameters are not determined by "
