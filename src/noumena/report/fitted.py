@@ -129,8 +129,8 @@ class Ellipsoids:
 
 
 @dataclass(frozen=True)
-class FittedMixture:
-    """A fitted mixture estimator, taken apart.
+class Fitted:
+    """A fitted mixture estimator, whatever its components are.
 
     Attributes
     ----------
@@ -138,26 +138,11 @@ class FittedMixture:
     weights : array, shape (K,)
     noise : float or None
         Weight of the background, where there is one: it follows the components, as one more.
-    columns : list of Column
-    ellipsoids : list of Ellipsoids
-        Every column that has a normal or a t distribution is in one of them.
     """
 
     estimator: Any
     weights: np.ndarray
     noise: float | None
-    columns: list[Column]
-    ellipsoids: list[Ellipsoids]
-
-    @property
-    def names(self) -> list[str]:
-        """Of the columns."""
-        return [column.name for column in self.columns]
-
-    @property
-    def dependent(self) -> bool:
-        """Whether any columns may depend on each other given the component."""
-        return any(one.dependent for one in self.ellipsoids)
 
     @property
     def shares(self) -> np.ndarray:
@@ -174,10 +159,48 @@ class FittedMixture:
         """Their colours."""
         return [*map(colour, range(len(self.weights))), *([] if self.noise is None else [NOISE])]
 
+    @property
+    def degrees(self) -> np.ndarray:
+        """Degrees of freedom of the components, shape (K,): infinite but for t distributions."""
+        return np.full(len(self.weights), np.inf)
+
+    @property
+    def dependent(self) -> bool:
+        """Whether any columns may depend on each other given the component."""
+        return False
+
     def rows(self, table: Table) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Row numbers, log p(x) and p(z | x), block by block, in any order; the background last."""
         for index, bound, posterior in self.estimator._rows(table):
             yield index, bound, posterior if self.noise is None else np.roll(posterior, -1, axis=1)
+
+
+@dataclass(frozen=True)
+class FittedMixture(Fitted):
+    """A fitted mixture of densities of a table's columns, taken apart.
+
+    Attributes
+    ----------
+    columns : list of Column
+    ellipsoids : list of Ellipsoids
+        Every column that has a normal or a t distribution is in one of them.
+    """
+
+    columns: list[Column]
+    ellipsoids: list[Ellipsoids]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def degrees(self) -> np.ndarray:
+        return self.ellipsoids[0].degrees if self.ellipsoids else super().degrees
+
+    @property
+    def dependent(self) -> bool:
+        return any(one.dependent for one in self.ellipsoids)
 
     def joint_densities(self, grids: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
         """π_k p(x_j | k) of single columns, the others integrated out: the model's own E-step says it.

@@ -5,15 +5,14 @@ from typing import Any
 from matplotlib.lines import Line2D
 
 from .digits import percent
-from .fitted import FittedMixture
-from .membership import Drawn
+from .fitted import Fitted
 from .style import NOISE_MARKER, marker
 
 #: Components named one by one.
 _MOST_NAMED = 12
 
 
-def components_named(fitted: FittedMixture, *, lines: bool = False) -> tuple[list[Any], list[str]]:
+def components_named(fitted: Fitted, *, lines: bool = False) -> tuple[list[Any], list[str]]:
     """A line or a mark for each component and for the background, with its weight."""
     handles: list[Any] = []
     labels: list[str] = []
@@ -31,8 +30,8 @@ def components_named(fitted: FittedMixture, *, lines: bool = False) -> tuple[lis
     return handles, labels
 
 
-def rows_named(handles: list[Any], labels: list[str], drawn: Drawn) -> None:
+def rows_named(handles: list[Any], labels: list[str], drawn: int, n_rows: int) -> None:
     """Add how many rows are drawn, where that is not all."""
-    if len(drawn.cells) < drawn.n_rows:
+    if drawn < n_rows:
         handles.append(Line2D([], [], linestyle="none"))
-        labels.append(f"{len(drawn.cells):,} of {drawn.n_rows:,} rows drawn")
+        labels.append(f"{drawn:,} of {n_rows:,} rows drawn")

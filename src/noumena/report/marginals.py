@@ -189,7 +189,7 @@ def draw_panels(owner: Any, fitted: FittedMixture, columns: list[int], drawn: Dr
     handles, labels = components_named(fitted, lines=True)
     handles += [Line2D([], [], color=INK, linewidth=1.6), Patch(facecolor=BARS)]
     labels += ["mixture", "observed rows"]
-    rows_named(handles, labels, drawn)
+    rows_named(handles, labels, len(drawn.cells), drawn.n_rows)
     if len(columns) < of:
         owner.supylabel(f"the {len(columns)} of {of:,} columns that separate best", fontsize=SMALL, color=MUTED)
     key(owner, handles, labels, loc="outside lower center", ncols=2 if len(columns) < 5 else 4)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..data.table import ArrayTable, Table
-from .fitted import FittedMixture
+from .fitted import Fitted, FittedMixture
 from .rows import sample_rows, take_rows
 
 #: A row whose most probable component has less than this is called uncertain.
@@ -51,7 +51,7 @@ class Membership:
     least_certain_posterior: np.ndarray
 
 
-def membership(fitted: FittedMixture, table: Table, most: int = 20, weight: np.ndarray | None = None) -> Membership:
+def membership(fitted: Fitted, table: Table, most: int = 20, weight: np.ndarray | None = None) -> Membership:
     """Sum up p(z | x) over all rows; keeps the ``most`` least certain ones."""
     size = len(fitted.shares)
     expected, chosen, certainty = np.zeros(size), np.zeros(size, dtype=np.int64), np.zeros(size)
@@ -102,16 +102,6 @@ class Drawn:
     posterior: np.ndarray
     weight: np.ndarray
     shares: dict[int, np.ndarray]
-
-    @property
-    def component(self) -> np.ndarray:
-        """The most probable component of each row, shape (n,)."""
-        return self.posterior.argmax(axis=1)
-
-    @property
-    def certainty(self) -> np.ndarray:
-        """Its probability, shape (n,)."""
-        return self.posterior.max(axis=1)
 
     def select(self, columns: Sequence[int]) -> "Drawn":
         """The same rows, of some columns only."""

@@ -22,6 +22,8 @@ from .fitted import Ellipsoids, FittedMixture, taken_apart
 from .levels import draw_levels, fitting, level_bars, levels_size
 from .marginals import MOST_PANELS, draw_panels, panels, panels_size
 from .membership import Drawn, rows_to_draw, separation_by_columns
+from .regression import is_regression, regression_taken_apart
+from .regression_plots import regression_plot
 from .rows import Missing, missing_patterns
 from .scatter import pair_plot, projection_plot
 from .style import ACCENT, COLOURS, INK, MUTED, SMALL, colour, dress, key, label, marker, new_figure, shown, title
@@ -39,7 +41,7 @@ _MOST_PATTERNS, _MOST_COLUMNS = 12, 20
 
 
 def plot(
-    subject: Any, X: Any = None, *, columns: Sequence[str | int] | None = None, sample_weight: Any = None
+    subject: Any, X: Any = None, y: Any = None, *, columns: Sequence[str | int] | None = None, sample_weight: Any = None
 ) -> Figure:
     """Draw a fitted mixture over its data, or a selection.
 
@@ -48,12 +50,17 @@ def plot(
     most. Other tables are drawn column by column: numbers as histograms with the components' densities or
     probabilities, levels as bars of their probabilities.
 
+    Mixtures of regressions: the response against each regressor with what each component expects, the other regressors
+    at their means or most common levels; then the weights along each concomitant variable.
+
     Parameters
     ----------
     subject : mixture estimator or Selection
     X : table
         The rows to draw, for a mixture: at most 5,000, a random sample of more. Rows without any observed cell are left
         out.
+    y : array or str, optional
+        For a mixture of regressions: the responses, or the name of their column in ``X``.
     columns : sequence of str or int, optional
         Columns to draw, by name or position; all by default. Where they do not all find room, those that separate the
         components best are drawn, and the figure says so.
@@ -76,6 +83,10 @@ def plot(
     """
     if hasattr(subject, "table_") and hasattr(subject, "criterion"):
         return _plot_selection(subject)
+    if is_regression(subject):
+        return regression_plot(regression_taken_apart(subject, X, y, "plot", sample_weight), columns)
+    if y is not None:
+        raise TypeError(f"plot: a {type(subject).__name__} has no response: leave y out")
     fitted = taken_apart(subject, "plot")
     if X is None:
         raise TypeError(f"plot({type(subject).__name__}) needs the table to draw: plot(estimator, X)")

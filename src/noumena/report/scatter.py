@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from .fitted import Ellipsoids, FittedMixture
+from .fitted import Ellipsoids, Fitted, FittedMixture
 from .legend import components_named, rows_named
 from .marginals import curves_of, draw_marginal, padded, reach
 from .membership import Drawn
@@ -33,7 +33,7 @@ from .style import (
 
 _CIRCLE = np.linspace(0.0, 2.0 * np.pi, 181)
 #: With more marks than this in a figure, they are drawn as pixels inside it: an SVG would grow beyond what is handy.
-_MOST_VECTOR_MARKS = 2_000
+MOST_VECTOR_MARKS = 2_000
 #: Columns named under a projection.
 _MOST_LOADINGS = 12
 
@@ -56,7 +56,7 @@ def pair_plot(ellipsoids: Ellipsoids, fitted: FittedMixture, drawn: Drawn) -> Fi
     grid = figure.subplots(d, d, sharex="col", squeeze=False)
     limits = [_limits(ellipsoids, own.cells[:, j], j) for j in range(d)]
     curves = curves_of(fitted, columns, drawn)
-    marks_in_pixels = len(own.cells) * d * (d - 1) / 2 > _MOST_VECTOR_MARKS
+    marks_in_pixels = len(own.cells) * d * (d - 1) / 2 > MOST_VECTOR_MARKS
     for i in range(d):
         for j in range(d):
             axes = grid[i, j]
@@ -71,7 +71,7 @@ def pair_plot(ellipsoids: Ellipsoids, fitted: FittedMixture, drawn: Drawn) -> Fi
                 dress(axes)
                 pair = [j, i]
                 holes = np.asarray(np.isnan(own.cells[:, pair]).any(axis=1))
-                _points(axes, own.filled[:, pair], holes, own, fitted, pixels=marks_in_pixels)
+                draw_points(axes, own.filled[:, pair], holes, own.posterior, fitted, pixels=marks_in_pixels)
                 _ellipses(axes, ellipsoids.marginal(np.array(pair)))
                 axes.set_ylim(*limits[i])
                 axes.tick_params(labelleft=j == 0)
@@ -106,7 +106,7 @@ def projection_plot(ellipsoids: Ellipsoids, fitted: FittedMixture, drawn: Drawn)
     axes = top.subplots()
     points, flat = projection(own.filled), ellipsoids.projected(projection)
     holes = np.asarray(np.isnan(own.cells).any(axis=1))
-    _points(axes, points, holes, own, fitted, pixels=len(points) > _MOST_VECTOR_MARKS)
+    draw_points(axes, points, holes, own.posterior, fitted, pixels=len(points) > MOST_VECTOR_MARKS)
     _ellipses(axes, flat)
     axes.set_xlim(*_limits(flat, points[:, 0], 0))
     axes.set_ylim(*_limits(flat, points[:, 1], 1))
@@ -136,14 +136,26 @@ def _loading_bars(figure: Any, loadings: np.ndarray, names: list[str], of: int) 
         right.set_xlabel(f"the {len(names)} strongest of {of} columns", fontsize=SMALL, color=MUTED)
 
 
-def _points(
-    axes: Axes, points: np.ndarray, holes: np.ndarray, drawn: Drawn, fitted: FittedMixture, *, pixels: bool
+def draw_points(
+    axes: Axes, points: np.ndarray, holes: np.ndarray, posterior: np.ndarray, fitted: Fitted, *, pixels: bool
 ) -> None:
-    """Rows coloured by component; the less certain the smaller and paler; hollow where a cell is imputed."""
-    certain = np.clip((drawn.certainty - 0.5) / 0.5, 0.0, 1.0)
+    """Rows coloured by component; the less certain the smaller and paler; hollow where a cell is imputed.
+
+    Parameters
+    ----------
+    axes : Axes
+    points : array, shape (n, 2)
+    holes : array of bool, shape (n,)
+    posterior : array, shape (n, K)
+    fitted : Fitted
+    pixels : bool
+        Whether they are drawn as pixels inside a vector drawing.
+    """
+    component, certainty = posterior.argmax(axis=1), posterior.max(axis=1)
+    certain = np.clip((certainty - 0.5) / 0.5, 0.0, 1.0)
     base = float(np.clip(14.0 * (400 / max(len(points), 1)) ** 0.4, 3.0, 16.0))
     size, alpha = base * (0.5 + 0.5 * certain), 0.3 + 0.5 * certain
-    component, rows_of = drawn.component, np.bincount(drawn.component)
+    rows_of = np.bincount(component)
     for k in np.argsort(-rows_of, kind="stable")[: np.count_nonzero(rows_of)]:  # small components lie above large ones
         for hollow in (False, True):
             rows = np.flatnonzero((component == k) & (holes == hollow))
@@ -197,7 +209,7 @@ def _extend_key(handles: list[Any], labels: list[str], drawn: Drawn) -> None:
     if np.isnan(drawn.cells).any():
         handles.append(Line2D([], [], markersize=5, markeredgewidth=0.9, **look))
         labels.append("hollow: missing cell imputed (mean)")
-    rows_named(handles, labels, drawn)
+    rows_named(handles, labels, len(drawn.cells), drawn.n_rows)
 
 
 def _short(name: str, d: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..data.summary import Summary
 from .digits import decimals_for, number, percent, plus_minus, significant
-from .fitted import Column, FittedMixture
+from .fitted import Column, Fitted, FittedMixture
 from .membership import Membership
 from .plots import CRITERIA, usable
 from .rows import Missing
@@ -87,11 +87,11 @@ def _holes_told(holes: int, n_rows: int) -> str:
     return f"{holes:,} ({percent(holes / n_rows)})" if holes else "0"
 
 
-def component_table(fitted: FittedMixture, members: Membership, errors: Any) -> list[dict]:
+def component_table(fitted: Fitted, members: Membership, errors: Any) -> list[dict]:
     """One row per component: weight, expected rows, rows assigned, certainty; the degrees of freedom of a t."""
     rows = []
-    told = _estimates(fitted.weights, getattr(errors, "weights", None), 4)
-    degrees = fitted.ellipsoids[0].degrees if fitted.ellipsoids else np.full(len(fitted.weights), np.inf)
+    told = estimates(fitted.weights, getattr(errors, "weights", None), 4)
+    degrees = fitted.degrees
     if fitted.noise is not None:
         told, degrees = [*told, (number(fitted.noise, 4), None)], np.append(degrees, np.inf)
     for k, weight in enumerate(fitted.shares):
@@ -110,7 +110,7 @@ def component_table(fitted: FittedMixture, members: Membership, errors: Any) -> 
     return rows
 
 
-def _estimates(values: np.ndarray, errors: np.ndarray | None, decimals: int) -> list[tuple[str, str | None]]:
+def estimates(values: np.ndarray, errors: np.ndarray | None, decimals: int) -> list[tuple[str, str | None]]:
     """Numbers that are compared, all with the decimals that the largest of their standard errors supports."""
     plain: list[tuple[str, str | None]] = [
         (number(float(value), decimals if decimals <= 7 else None), None) for value in values
@@ -142,7 +142,7 @@ def covariate_table(estimator: Any, errors: Any) -> list[dict]:
     off = None if errors is None else np.column_stack([errors.membership_intercept, errors.membership_coef])
     rows = []
     for j, name in enumerate(["intercept", *estimator.membership_names_]):
-        told = _estimates(values[:, j], None if off is None else off[:, j], 3)
+        told = estimates(values[:, j], None if off is None else off[:, j], 3)
         rows.append({"name": name, "cells": [{"value": value, "error": error} for value, error in told]})
     return rows
 
@@ -157,7 +157,7 @@ def number_table(
 def _number_row(column: Column, summary: Summary, decimals: int) -> dict:
     j = column.position
     spread = float(np.sqrt(summary.variance[j])) or 1.0
-    told = _estimates(column.mean, column.mean_error, decimals)
+    told = estimates(column.mean, column.mean_error, decimals)
     below = _other_parameters(column)
     cells = []
     for k, mean in enumerate(column.mean):
@@ -181,7 +181,7 @@ def _other_parameters(column: Column) -> list[tuple[str, ...]]:
         largest = float(np.abs(values).max())
         digits = decimals_for(largest, 3)
         if name in column.errors:
-            told = _estimates(values, column.errors[name], digits)
+            told = estimates(values, column.errors[name], digits)
         else:
             told = [
                 (number(significant(float(x), largest), digits if digits <= 7 else None, digits=3), None)
@@ -210,7 +210,7 @@ def level_table(fitted: FittedMixture, shares: dict[int, np.ndarray], columns: l
         if len(column.levels) == 2:  # the other's probability is the rest
             common = np.array([1])
         for level in np.sort(common):
-            told = _estimates(column.probability[:, level], column.probability_error[:, level], 3)
+            told = estimates(column.probability[:, level], column.probability_error[:, level], 3)
             cells = [
                 {"value": told[k][0], "error": told[k][1]} | _tinted(float(np.clip(2 * (p - share[level]), -1, 1)))
                 for k, p in enumerate(column.probability[:, level])

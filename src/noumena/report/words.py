@@ -9,7 +9,7 @@ import numpy as np
 from ..core.result import Status
 from ..data.summary import Summary
 from .digits import count, number, percent
-from .fitted import FittedMixture
+from .fitted import Fitted, FittedMixture
 from .membership import CERTAIN, Membership
 from .plots import CRITERIA, usable
 from .rows import Missing
@@ -93,28 +93,55 @@ def warnings_in_words(
     error_problem: str | None = None,
 ) -> list[Warned]:
     """Everything that should be known before the numbers are used; the gravest first."""
-    estimator, size, n = fitted.estimator, len(fitted.weights), summary.n_rows
-    told: list[Warned] = []
-    if not estimator.status_.ok:
-        told.append(Warned(outcome(estimator), grave=True))
-    told += [Warned(text, grave=True) for text in _collapsed(fitted, summary)]
-    told += _small(fitted, members)
+    simpler = "fewer components or a simpler covariance structure" if fitted.dependent else "fewer components"
+    return [
+        *fit_warnings(fitted.estimator),
+        *(Warned(text, grave=True) for text in _collapsed(fitted, summary)),
+        *_small(fitted, members),
+        *row_warnings(fitted, members, simpler),
+        *_holes(fitted.names, missing),
+        *closing_warnings(fitted, members, selection, error_problem),
+    ]
+
+
+def fit_warnings(estimator: Any) -> list[Warned]:
+    """What is to be said of a fit that did not end well."""
+    return [] if estimator.status_.ok else [Warned(outcome(estimator), grave=True)]
+
+
+def row_warnings(fitted: Fitted, members: Membership, simpler: str) -> list[Warned]:
+    """Few rows for the parameters; rows that belong nowhere for sure.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    members : Membership
+    simpler : str
+        What would need fewer rows.
+    """
+    told, estimator, n = [], fitted.estimator, members.n_rows
     if members.total_weight < 5 * estimator.n_parameters_:
-        simpler = " or a simpler covariance structure" if fitted.dependent else ""
         told.append(
             Warned(
                 f"{count(estimator.n_parameters_, 'free parameter')} for {count(n, 'row')}: fewer than 5 rows for "
-                f"each. Fewer components{simpler} will generalise better."
+                f"each. {simpler[0].upper()}{simpler[1:]} will generalise better."
             )
         )
-    if size > 1 and members.uncertain > 0.1 * n:
+    if len(fitted.weights) > 1 and members.uncertain > 0.1 * n:
         told.append(
             Warned(
                 f"{percent(members.uncertain / n)} of the rows ({members.uncertain:,}) have no component with a "
                 f"probability of {CERTAIN:g} or more: the components overlap, and a hard assignment loses much."
             )
         )
-    told += _holes(fitted.names, missing)
+    return told
+
+
+def closing_warnings(
+    fitted: Fitted, members: Membership, selection: Any = None, error_problem: str | None = None
+) -> list[Warned]:
+    """Other rows than those of the fit; what the sweep leaves open; why there are no standard errors."""
+    told, estimator = [], fitted.estimator
     if not np.isclose(members.log_likelihood, estimator.log_likelihood_, rtol=1e-7, atol=1e-6):
         told.append(
             Warned(
