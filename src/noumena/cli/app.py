@@ -38,6 +38,7 @@ def noumena(
     Examples:
     noumena fit penguins.csv --components 1:6 --covariance all
     noumena fit survey.csv --model latent-class --report survey.html
+    noumena fit penguins.csv --model regression --response body_mass_g
     noumena predict penguins.noumena penguins.csv --out labels.csv
     noumena impute penguins.noumena penguins.csv --out filled.csv
     noumena report penguins.noumena penguins.csv --out penguins.html

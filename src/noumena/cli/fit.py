@@ -13,6 +13,7 @@ from .options import (
     Kind,
     Noise,
     Prior,
+    ResponseFamily,
     Seed,
     Start,
     Table,
@@ -31,7 +32,7 @@ def fit(
         typer.Option(
             help="What the components are: gaussian, normals; mixture, a family for each column, which may be text; "
             "latent-class, levels of items; bernoulli, columns of 0 and 1; poisson, counts; student-t, normals with "
-            "outliers."
+            "outliers; regression, regressions of one column on others."
         ),
     ] = Kind.gaussian,
     components: Annotated[
@@ -65,6 +66,43 @@ def fit(
             show_default=False,
             help="Of t distributions: each, an estimate for each component; common, one for all; or a number. "
             "[default: each]",
+        ),
+    ] = None,
+    covariates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            show_default=False,
+            help="Columns that the weights of the components depend on (mixture, latent-class). [default: none]",
+        ),
+    ] = None,
+    response: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", show_default=False, help="Of a regression: the column that is explained."),
+    ] = None,
+    response_family: Annotated[
+        ResponseFamily | None,
+        typer.Option(
+            show_default=False,
+            help="Of a regression: normal, for numbers; logistic, for two values; poisson, for counts. "
+            "[default: normal]",
+        ),
+    ] = None,
+    regressors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            show_default=False,
+            help="Columns that the response is regressed on. [default: all others that hold numbers or text with few "
+            "levels]",
+        ),
+    ] = None,
+    concomitant: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            show_default=False,
+            help="Of a regression: columns that the weights of the components depend on. [default: none]",
         ),
     ] = None,
     criterion: Annotated[
@@ -120,7 +158,8 @@ def fit(
             min=1,
             metavar="INT",
             show_default=False,
-            help="Starts for each candidate; the best is kept. More find better maxima. [default: 1; latent-class: 20]",
+            help="Starts for each candidate; the best is kept. More find better maxima. [default: 1; latent-class, "
+            "regression: 20]",
         ),
     ] = None,
     init: Annotated[Start, typer.Option(help="How starts are found.")] = Start.kmeans,
@@ -131,7 +170,7 @@ def fit(
             metavar="NATS",
             show_default=False,
             help="Stop when less log likelihood than this is still to be gained; 0 runs exactly --max-iter iterations. "
-            "[default: 0.0001; latent-class: 0.000001]",
+            "[default: 0.0001; latent-class, regression: 0.000001]",
         ),
     ] = None,
     max_iter: Annotated[
@@ -140,7 +179,7 @@ def fit(
             min=1,
             metavar="INT",
             show_default=False,
-            help="Most iterations of each fit. [default: 1000; latent-class: 5000]",
+            help="Most iterations of each fit. [default: 1000; latent-class, regression: 5000]",
         ),
     ] = None,
     accelerate: Annotated[
@@ -172,9 +211,12 @@ def fit(
         --covariance all --report penguins.html
     noumena fit penguins.csv --model mixture --drop year --family sex=bernoulli
     noumena fit survey.csv --model latent-class --components 1:5
+    noumena fit penguins.csv --model regression --response body_mass_g \\
+        --regressors flipper_length_mm,sex --components 1:3
 
     Every number of components is tried with every covariance structure, and the one with the best criterion is stored.
-    Columns that do not hold what the model takes are left out, which is said. Cells may be missing anywhere.
+    Columns that do not hold what the model takes are left out, which is said. Cells may be missing anywhere,
+    but for covariates and a response: rows that lack one are left out, which is said.
 
     Ctrl-C ends the fit and stores the best parameters so far.
     """
@@ -189,11 +231,13 @@ def fit(
 
     import noumena
 
+    from .conditional import say_lacking
     from .kinds import TABULAR, Asked, estimator_for
     from .outcome import INTERRUPTED
     from .summary import interrupted, print_summary
-    from .tables import check_output, coded_training, training
+    from .tables import check_output
     from .terminal import at_work, printed_to, say
+    from .training import coded_training, regression_training, training
 
     asked = Asked(
         covariance=None if covariance is None else structures(covariance),
@@ -201,19 +245,43 @@ def fit(
         degrees_of_freedom=None if degrees_of_freedom is None else degrees(degrees_of_freedom),
         prior="default" if prior is Prior.default else None,
         noise=None if noise is None else noise.value,
+        covariates=names(covariates),
+        response=response,
+        response_family=None if response_family is None else response_family.value,
+        regressors=names(regressors),
+        concomitant=names(concomitant),
+        columns=bool(wanted),
+        labels=labels is not None,
     )
     asked.check(model)
     for file in (out, report):
         if file is not None:
             check_output(file, table, force=force, tabular=False)
     with at_work("reading the table"):
-        if model in TABULAR:
-            items = model is Kind.latent_class
-            data = coded_training(table, columns=wanted, drop=dropped, weights=weights, labels=labels, items=items)
+        if response is not None:
+            data = regression_training(
+                table,
+                response=response,
+                regressors=asked.regressors,
+                concomitant=asked.concomitant,
+                drop=dropped,
+                weights=weights,
+            )
+        elif model in TABULAR:
+            data = coded_training(
+                table,
+                columns=wanted,
+                drop=dropped,
+                weights=weights,
+                labels=labels,
+                covariates=asked.covariates,
+                items=model is Kind.latent_class,
+            )
         else:
             data = training(table, columns=wanted, drop=dropped, weights=weights, labels=labels)
     if data.left_out:
         say(f"left out, for they do not hold {data.due}: {', '.join(data.left_out)}", head="note:", style="bold")
+    say_lacking(data.lacking)
 
     estimator, kinds = estimator_for(
         model,
@@ -234,7 +302,7 @@ def fit(
             structure = {} if kinds is None else {"covariance": kinds[0]}
             estimator.set_params(n_components=candidates[0], verbose=int(show is not None), **structure)
             with printed_to(show):
-                estimator.fit(data.rows, data.label, sample_weight=data.weight)
+                estimator.fit(data.rows, data.y, sample_weight=data.weight)
             estimator.set_params(verbose=0)
         else:
 
@@ -249,13 +317,13 @@ def fit(
                 n_components=candidates,
                 covariance=kinds,
                 criterion=criterion.value,
-                y=data.label,
+                y=data.y,
                 sample_weight=data.weight,
                 progress=progress,
             )
             estimator = selection.estimator_
     estimator.save(out)
-    print_summary(estimator, data, selection)
+    print_summary(estimator, data, selection, response)
     say(f"{out}: the model")
     if interrupted(estimator, selection):
         rest = f"; the report was not written: noumena report {out} {table}" if report is not None else ""
@@ -263,7 +331,8 @@ def fit(
         raise typer.Exit(INTERRUPTED)
     if report is not None:
         with at_work("writing the report"):
-            noumena.write_report(estimator, table, report, selection=selection, sample_weight=data.weight)
+            rows = data.rows if data.lacking else table
+            noumena.write_report(estimator, rows, report, y=response, selection=selection, sample_weight=data.weight)
         say(f"{report}: the report; open it in a browser")
 
 

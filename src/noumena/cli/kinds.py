@@ -10,7 +10,7 @@ import typer
 import noumena
 
 from .options import Kind
-from .tables import Training
+from .training import Training
 
 ESTIMATORS = {
     Kind.gaussian: noumena.GaussianMixture,
@@ -19,6 +19,7 @@ ESTIMATORS = {
     Kind.bernoulli: noumena.BernoulliMixture,
     Kind.poisson: noumena.PoissonMixture,
     Kind.student_t: noumena.StudentTMixture,
+    Kind.regression: noumena.RegressionMixture,
 }
 #: Models whose columns may hold text.
 TABULAR = (Kind.mixture, Kind.latent_class)
@@ -34,6 +35,11 @@ class Asked:
     families : list of (columns, family)
     degrees_of_freedom : str or float, or None
     prior, noise : str or None
+    covariates : list of str
+    response, response_family : str or None
+    regressors, concomitant : list of str
+    columns, labels : bool
+        Whether they are asked for.
     """
 
     covariance: Sequence[str] | Literal["all"] | None
@@ -41,6 +47,13 @@ class Asked:
     degrees_of_freedom: str | float | None
     prior: str | None
     noise: str | None
+    covariates: list[str]
+    response: str | None
+    response_family: str | None
+    regressors: list[str]
+    concomitant: list[str]
+    columns: bool
+    labels: bool
 
     def check(self, asked: Kind) -> None:
         """Refuse what the model has not: its estimator has no such parameter.
@@ -56,6 +69,11 @@ class Asked:
             ("--degrees-of-freedom", "degrees_of_freedom", self.degrees_of_freedom is not None),
             ("--prior", "prior", self.prior is not None),
             ("--noise", "noise", self.noise is not None),
+            ("--covariates", "covariates", bool(self.covariates)),
+            ("--response", "family", self.response is not None),
+            ("--response-family", "family", self.response_family is not None),
+            ("--regressors", "regressors", bool(self.regressors)),
+            ("--concomitant", "concomitant", bool(self.concomitant)),
         ):
             takers = [
                 one.value for one, estimator in ESTIMATORS.items() if parameter in signature(estimator).parameters
@@ -65,6 +83,15 @@ class Asked:
                     f"{asked.value} has none: leave it out, or choose --model {' or '.join(takers)}",
                     param_hint=f"'{option}'",
                 )
+        if asked is Kind.regression:
+            if self.response is None:
+                raise typer.BadParameter(
+                    "regression needs the column that is to be explained: --response COLUMN", param_hint="'--response'"
+                )
+            if self.columns:
+                raise typer.BadParameter("regression has --regressors and --concomitant", param_hint="'--columns'")
+            if self.labels:
+                raise typer.BadParameter("regression takes no known components: leave it out", param_hint="'--labels'")
         joint = any(len(columns) > 1 and family == "normal" for columns, family in self.families)
         if asked is Kind.mixture and self.covariance is not None and not joint:
             raise typer.BadParameter(
@@ -96,6 +123,11 @@ def estimator_for(
         own["noise"] = asked.noise
     if asked.degrees_of_freedom is not None:
         own["degrees_of_freedom"] = asked.degrees_of_freedom
+    if asked.covariates:
+        own["covariates"] = asked.covariates
+    if kind is Kind.regression:
+        own["family"] = asked.response_family or "normal"
+        own["regressors"], own["concomitant"] = list(data.names), asked.concomitant or None
     if kind is Kind.mixture and asked.families:
         own["families"] = _families(asked.families, data)
     estimator = ESTIMATORS[kind](**own, **given, **common)

@@ -19,6 +19,14 @@ Output = Annotated[
         help="Where to write: a .csv or .parquet file; - is stdout, as CSV. [default: -]",
     ),
 ]
+Response = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        show_default=False,
+        help="Of a mixture of regressions: the column that holds the responses. [default: that of `noumena fit`]",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, metavar="INT", help="Seed of the random numbers: same seed, same result.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace output files that exist.")]
 Debug = Annotated[
@@ -36,6 +44,13 @@ class Kind(StrEnum):
     bernoulli = "bernoulli"
     poisson = "poisson"
     student_t = "student-t"
+    regression = "regression"
+
+
+class ResponseFamily(StrEnum):
+    normal = "normal"
+    logistic = "logistic"
+    poisson = "poisson"
 
 
 class Criterion(StrEnum):

@@ -32,6 +32,7 @@ _OPTIONS = {
     "give the column another family": "drop it, or give it another family (--model mixture, --family)",
     'give it the family "categorical"': "name another with --family",
     "degrees_of_freedom": "--degrees-of-freedom",
+    "give the mixture another family": "choose another --response-family",
 }
 _WORD = re.compile(
     # neither within a longer word nor within a path
@@ -52,6 +53,12 @@ _PLAIN = (
         re.compile(r"Expected n_samples >= n_components but got n_components = (\d+), n_samples = "),
         r"\1 components for so few rows as ",
     ),
+    (
+        re.compile(r"^y does not hold numbers \(unknown label type\): a (\w+) regression needs them"),
+        r"the response does not hold numbers, which a \1 regression needs: choose another --response-family (logistic "
+        r"takes two values of any kind)",
+    ),
+    (re.compile(r"^y (is|has) "), r"the response \1 "),
 )
 
 

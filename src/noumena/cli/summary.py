@@ -7,10 +7,11 @@ import numpy as np
 from ..core.result import Status
 from ..estimators.latent_class import LatentClassAnalysis
 from ..report.digits import count, decimals_for
-from ..report.fitted import Column, FittedMixture, taken_apart
+from ..report.fitted import Column, Fitted, FittedMixture, level_name, taken_apart
+from ..report.regression import is_regression
 from .outcome import one_line
-from .tables import Training
 from .terminal import console
+from .training import Training
 
 _MOST_COLUMNS = 40  # of the table that are named, and lines about them
 _BEST = 5
@@ -22,24 +23,31 @@ def interrupted(estimator: Any, selection: Any) -> bool:
     return cut or estimator.status_ is Status.INTERRUPTED
 
 
-def print_summary(estimator: Any, data: Training, selection: Any) -> None:
+def print_summary(estimator: Any, data: Training, selection: Any, response: str | None = None) -> None:
     """The chosen model, how it was chosen, and its components, on stdout."""
-    screen, fitted = console(), taken_apart(estimator, "the summary")
+    screen = console()
+    if is_regression(estimator):
+        fitted = Fitted(estimator, estimator.weights_, None)
+        what, columns, told = _regressions(estimator), _explained(estimator, response), _coefficients(estimator)
+    else:
+        fitted = taken_apart(estimator, "the summary")
+        what, columns, told = _what(estimator, fitted), _columns(fitted), _rows(fitted)
+    told += _log_odds(estimator)
     weight = data.n_rows if data.weight is None else float(data.weight.sum())
     chosen = ""
     if selection is not None:
         chosen = f", the best of {count(selection.table_.num_rows, 'candidate')} by {selection.criterion.upper()}"
     bic = -2 * estimator.log_likelihood_ + estimator.n_parameters_ * np.log(weight)
     lines = [
-        f"{_what(estimator, fitted)}{chosen}",
+        f"{what}{chosen}",
         f"rows            {data.n_rows:,}" + ("" if data.weight is None else f" (total weight {weight:,.6g})"),
-        *_columns(fitted),
+        *columns,
         f"log likelihood  {estimator.log_likelihood_:.4f} (exact, nats)",
         f"BIC             {bic:.4f} (lower is better; {count(estimator.n_parameters_, 'parameter')})",
         f"status          {_status(estimator)}",
     ]
     screen.print("\n".join(lines), soft_wrap=True)
-    _print_components(fitted, weight)
+    _print_components(fitted, told, weight)
     if selection is not None and selection.table_.num_rows > 1:
         _print_candidates(selection)
 
@@ -73,12 +81,11 @@ def _status(estimator: Any) -> str:
     return f"{status.value.replace('_', ' ')} after {steps}: {one_line(status.message)}"
 
 
-def _print_components(fitted: FittedMixture, weight: float) -> None:
-    """Weights and means: a row for each number told, side by side as many components as there is room for."""
+def _print_components(fitted: Fitted, told: list[tuple[str, list[str]]], weight: float) -> None:
+    """Weights and what is told: a row for each number, side by side as many components as there is room for."""
     from rich.table import Table
 
     screen = console()
-    told = _rows(fitted)
     rows = [
         ("weight", [f"{value:.3f}" for value in fitted.shares]),
         ("rows, expected", [f"{value * weight:.1f}" for value in fitted.shares]),
@@ -115,6 +122,44 @@ def _rows(fitted: FittedMixture) -> list[tuple[str, list[str]]]:
         for level, chance in list(zip(column.levels, column.probability.T, strict=True))[first:]:
             rows.append((f"P({column.name} = {level})", [f"{value:.3f}" for value in chance]))
     return rows
+
+
+def _regressions(estimator: Any) -> str:
+    kind = {"normal": "linear", "logistic": "logistic", "poisson": "Poisson"}[estimator.family]
+    return count(len(estimator.weights_), f"{kind} regression")
+
+
+def _explained(estimator: Any, response: str | None) -> list[str]:
+    """The response and what it depends on."""
+    of = f"P({response} = {level_name(estimator.classes_[1])})" if estimator.family == "logistic" else response
+    told = [f"response        {of}", f"regressors      {', '.join(estimator.regressors) or 'none'}"]
+    return told + ([f"weights by      {', '.join(estimator.concomitant)}"] if estimator.concomitant else [])
+
+
+def _coefficients(estimator: Any) -> list[tuple[str, list[str]]]:
+    """Intercepts, slopes and the deviations of residuals."""
+    rows = [("intercept", _coefficient(estimator.intercept_))]
+    rows += [
+        (name, _coefficient(column)) for name, column in zip(estimator.coef_names_, estimator.coef_.T, strict=True)
+    ]
+    if hasattr(estimator, "standard_deviation_"):
+        rows.append(("residual standard deviation", _coefficient(estimator.standard_deviation_)))
+    return rows
+
+
+def _log_odds(estimator: Any) -> list[tuple[str, list[str]]]:
+    """How the weights depend on columns, where they do."""
+    if not hasattr(estimator, "membership_coef_"):
+        return []
+    rows = [("log odds: intercept", _coefficient(estimator.membership_intercept_))]
+    slopes = zip(estimator.membership_names_, estimator.membership_coef_.T, strict=True)
+    return rows + [(f"log odds: {name}", _coefficient(column)) for name, column in slopes]
+
+
+def _coefficient(values: np.ndarray) -> list[str]:
+    """As many decimals as show four digits of the largest."""
+    decimals = decimals_for(float(np.abs(values).max()), 4)
+    return [f"{value:.4g}" if decimals > 8 else f"{value:.{decimals}f}" for value in values]
 
 
 def _print_candidates(selection: Any) -> None:

@@ -1,10 +1,9 @@
-"""Tables into the commands and out of them."""
+"""Tables out of the commands."""
 
 import csv as text_csv
 import io
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,180 +13,12 @@ import typer
 from pyarrow import compute, csv, parquet
 
 from ..core.errors import DataError, NoumenaError
-from ..data.coded import MOST_LEVELS, holds_numbers
-from ..data.columns import arrow_holds_numbers, from_arrow, positions, unique_names
-from ..data.files import arrow_table, csv_columns, parquet_columns, table_files
-from ..data.table import Table, read_table
+from ..data.files import table_files
 from ..estimators.storage import OutputError, write_atomically
 from ..report.digits import count
 from .terminal import say, write_bytes
 
 STDOUT = Path("-")
-#: Whole numbers with more different values than this are not taken for the answers to an item unless it is said.
-_MOST_ITEM_LEVELS = 20
-
-
-@dataclass(frozen=True)
-class Training:
-    """What `fit` is given.
-
-    Attributes
-    ----------
-    rows : table
-        As the estimators take it.
-    n_rows : int
-    names : tuple of str
-        The columns used.
-    left_out : tuple of str
-        Those left out because they do not hold what the model takes.
-    due : str
-        What that is.
-    weight, label : array, shape (n_rows,), or None
-    """
-
-    rows: Any
-    n_rows: int
-    names: tuple[str, ...]
-    left_out: tuple[str, ...]
-    weight: np.ndarray | None
-    label: np.ndarray | None
-    due: str = "numbers"
-
-
-def training(
-    path: Path, *, columns: Sequence[str], drop: Sequence[str], weights: str | None, labels: str | None
-) -> Training:
-    """Read the columns to fit.
-
-    Parameters
-    ----------
-    path : Path
-    columns : sequence of str
-        Used exactly. Where empty: every column of numbers but ``drop``, ``weights`` and ``labels``.
-    drop : sequence of str
-    weights, labels : str, optional
-        Columns with the weight and the known component of each row.
-    """
-    everything = _column_names(path)
-    wanted = _wanted(path, everything, columns, (*drop, *(name for name in (weights, labels) if name is not None)))
-    table = read_table(path, columns=wanted, numeric_only=not columns)
-    assert table.names is not None  # files have names
-    return Training(
-        rows=_as_input(path, table, everything),
-        n_rows=table.n_rows,
-        names=table.names,
-        left_out=table.left_out,
-        weight=None if weights is None else read_column(path, weights),
-        label=None if labels is None else _labels(path, labels),
-    )
-
-
-def _wanted(path: Path, everything: tuple[str, ...], columns: Sequence[str], apart: Sequence[str]) -> list[str]:
-    """The columns that are named, or all but those ``apart``."""
-    _known(path, {*apart}, everything)
-    wanted = list(columns) or [name for name in everything if name not in apart]
-    if not wanted:
-        raise DataError(f"{path}: no column is left to fit: drop fewer")
-    return wanted
-
-
-def coded_training(
-    path: Path,
-    *,
-    columns: Sequence[str],
-    drop: Sequence[str],
-    weights: str | None,
-    labels: str | None,
-    items: bool,
-) -> Training:
-    """Read the columns to fit, text too.
-
-    Parameters
-    ----------
-    path : Path
-    columns : sequence of str
-        Used exactly. Where empty: every column but ``drop``, ``weights`` and ``labels`` that holds numbers, truth
-        values, or text with few different values.
-    drop : sequence of str
-    weights, labels : str, optional
-        Columns with the weight and the known component of each row.
-    items : bool
-        Whether columns of numbers must hold few different whole ones, too.
-    """
-    table = arrow_table(path)
-    everything = unique_names(table.column_names)
-    wanted = _wanted(path, everything, columns, (*drop, *(name for name in (weights, labels) if name is not None)))
-    _known(path, wanted, everything)
-    kept = [name for name in wanted if columns or _usable(table[name], items=items)]
-    due = "answers with few levels" if items else "numbers or text with few levels"
-    left_out = tuple(name for name in wanted if name not in kept)
-    if not kept:
-        raise DataError(f"{path}: no column holds {due}: left out are {', '.join(map(repr, left_out))}")
-    return Training(
-        rows=table.select(kept),
-        n_rows=table.num_rows,
-        names=tuple(kept),
-        left_out=left_out,
-        weight=None if weights is None else read_column(path, weights),
-        label=None if labels is None else _labels(path, labels),
-        due=due,
-    )
-
-
-def _usable(column: pa.ChunkedArray, *, items: bool) -> bool:
-    """Whether a column is taken unasked: not dates, nor text that differs in most rows, nor measurements as items."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_boolean(kind):
-        return True
-    if holds_numbers(column):
-        if not items:
-            return True
-        values = from_arrow(column)
-        values = np.unique(values[~np.isnan(values)])
-        return len(values) <= _MOST_ITEM_LEVELS and np.array_equal(values, np.floor(values))
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or arrow_holds_numbers(kind)):
-        return False
-    different = len(column.unique().drop_null())
-    return different <= min(MOST_LEVELS, max(2, (len(column) - column.null_count) // 2))
-
-
-def _column_names(path: Path) -> tuple[str, ...]:
-    kind, files = table_files(path)
-    return csv_columns(files)[0] if kind == "csv" else parquet_columns(files)[0]
-
-
-def _known(path: Path, wanted: Iterable[str], names: tuple[str, ...]) -> None:
-    try:
-        positions(sorted(wanted), names, len(names))
-    except DataError as error:
-        raise type(error)(f"{path}: {error}") from None
-
-
-def _as_input(path: Path, table: Table, everything: tuple[str, ...]) -> Any:
-    """The path where the estimators read the same columns from it, so that Parquet is streamed; else in memory."""
-    if not table.in_memory and table.names == everything:
-        return path
-    assert table.names is not None
-    return pa.table(dict(zip(table.names, table.to_array().T, strict=True)))
-
-
-def read_column(path: Path, name: str) -> np.ndarray:
-    """One column of numbers."""
-    return read_table(path, columns=[name]).to_array()[:, 0]
-
-
-def _labels(path: Path, name: str) -> np.ndarray:
-    label = read_column(path, name)
-    label = np.where(np.isnan(label), -1, label)
-    if not (label == -1).any():  # the estimators take such a y for one that a pipeline hands on, and pass it over
-        raise DataError(
-            f"{path}: column {name!r} labels every row, so that nothing is left to find: leave cells empty (or -1) "
-            "where the component is unknown"
-        )
-    return label
-
-
-# ----------------------------------------------------------------------------------------------------------------- out
 
 
 def check_output(path: Path, *inputs: Path, force: bool, tabular: bool = True) -> None:

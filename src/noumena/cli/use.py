@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Debug, Force, Model, Output, Seed, Table
+from .options import Debug, Force, Model, Output, Response, Seed, Table
 
 
 def predict(
@@ -18,6 +18,7 @@ def predict(
             "--probabilities", help="Also write the probability of each component, as probability_0, probability_1, ..."
         ),
     ] = False,
+    response: Response = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -29,23 +30,45 @@ def predict(
 
     One row is written for each row of TABLE, in its order: the column `component` holds the number of the component,
     from 0, as in the summary of `noumena fit`. TABLE must have the columns of the model, in any order; others are
-    passed over. Rows may have missing cells.
+    passed over. Rows may have missing cells, but for covariates: without one, the cells of the answer are empty.
+
+    Of a mixture of regressions, the column `expected` holds what is expected of the response; for a logistic one, the
+    probability of the second of its two values. The component follows where TABLE has the response; its probabilities
+    are given the response, where there is one.
     """
+    import numpy as np
     import pyarrow as pa
 
+    from ..report.regression import is_regression
+    from .conditional import response_of, rows_of, say_lacking
     from .tables import check_output, write_table
     from .terminal import at_work
 
     check_output(out, model, table, force=force)
     estimator = _load(model)
+    regression = is_regression(estimator)
+    known = response_of(estimator, response) if regression else _no_response(estimator, response)
     with at_work("assigning rows to components"):
-        if probabilities:
-            posterior = estimator.predict_proba(table)
-            columns = {f"probability_{k}": column for k, column in enumerate(posterior.T)}
-            answer = pa.table({"component": posterior.argmax(axis=1), **columns})
+        rows = rows_of(estimator, table, known, optional=response is None)
+        answer = {}
+        if regression:
+            answer["expected"] = estimator.predict(rows.table)
+            posterior = estimator.component_proba(rows.table)
+            if rows.y is not None and rows.answered is not None and rows.answered.any():
+                # without a response, a row's probabilities are the weights
+                some = rows.table.filter(pa.array(rows.answered))
+                posterior[rows.answered] = estimator.component_proba(some, rows.y[rows.answered])
+            if rows.y is not None:
+                answer["component"] = posterior.argmax(axis=1)
+        elif probabilities:
+            posterior = estimator.predict_proba(rows.table)
+            answer["component"] = posterior.argmax(axis=1)
         else:
-            answer = pa.table({"component": estimator.predict(table)})
-    write_table(answer, out)
+            answer["component"], posterior = estimator.predict(rows.table), np.empty((0, 0))
+        if probabilities:
+            answer |= {f"probability_{k}": column for k, column in enumerate(posterior.T)}
+    say_lacking(rows.lacking, "left empty")
+    write_table(pa.table({name: rows.spread(values) for name, values in answer.items()}), out)
 
 
 def impute(
@@ -77,12 +100,19 @@ def impute(
     Each missing cell gets its expected value given the observed cells of its row, or its most probable level. All
     columns of TABLE are written, in their order; those that the model does not know stay as they are, holes included.
     """
+    from ..core.errors import NoumenaError
     from ..data.table import read_table
+    from ..report.regression import is_regression
     from .tables import check_output, filled, write_table
     from .terminal import at_work
 
     check_output(out, model, table, force=force)
     estimator = _load(model)
+    if is_regression(estimator):
+        raise NoumenaError(
+            "a mixture of regressions says how its response follows from covariates, not how these are distributed, so "
+            "that it cannot fill cells: `noumena predict` gives the expected response of each row"
+        )
     with at_work("filling missing cells"):
         arrays = estimator.impute(table, draws=draws, random_state=seed)
         # a model fitted on an array has no names: it takes the columns of numbers as they come
@@ -112,6 +142,7 @@ def score(
             help="With --rows, where to write: a .csv or .parquet file; - is stdout, as CSV. [default: -]",
         ),
     ] = Path("-"),
+    response: Response = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -122,11 +153,14 @@ def score(
     noumena score penguins.noumena new.csv
     noumena score penguins.noumena new.csv --rows --out scores.csv
 
-    The log likelihood and BIC of its observed cells are printed, exact, in nats. Rows with a low log
-    likelihood are unlike those that the model was fitted on (--rows).
+    The log likelihood and BIC of its observed cells are printed, exact, in nats; of a mixture of regressions, those of
+    the responses given the covariates. Rows with a low log likelihood are unlike those that the model was fitted on
+    (--rows).
     """
     import pyarrow as pa
 
+    from ..report.regression import is_regression
+    from .conditional import needed_response, rows_of, say_lacking
     from .tables import STDOUT, check_output, write_table
     from .terminal import at_work, console
 
@@ -135,12 +169,22 @@ def score(
     check_output(out, model, table, force=force)
     estimator = _load(model)
     with at_work("scoring rows"):
-        values = estimator.score_samples(table)
-        bic = None if rows else estimator.bic(table)
+        if is_regression(estimator):
+            response = needed_response(estimator, response)
+            asked = rows_of(estimator, table, response, only_answered=True)
+            values = estimator.log_density(asked.table, asked.y)
+            bic = None if rows else estimator.bic(asked.table, asked.y)
+        else:
+            _no_response(estimator, response)
+            asked = rows_of(estimator, table, None)
+            values = estimator.score_samples(asked.table)
+            bic = None if rows else estimator.bic(asked.table)
+    say_lacking(asked.lacking, "left empty" if rows else "left out")
     if rows:
-        write_table(pa.table({"log_likelihood": values}), out)
+        write_table(pa.table({"log_likelihood": asked.spread(values)}), out)
         return
     lines = [
+        *([f"response                {response}"] if response is not None else []),
         f"rows                    {len(values)}",
         f"log likelihood          {values.sum():.6f}  (exact, nats)",
         f"log likelihood per row  {values.mean():.6f}",
@@ -151,27 +195,63 @@ def score(
 
 def sample(
     model: Model,
-    rows: Annotated[int, typer.Option(min=1, metavar="INT", help="Number of rows to draw.")] = 1000,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="INT", show_default=False, help="Number of rows to draw. [default: 1000]"),
+    ] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            show_default=False,
+            help="For a mixture of regressions: a table of covariates; a response is drawn for each of its rows.",
+        ),
+    ] = None,
     seed: Seed = 0,
     out: Output = Path("-"),
+    response: Response = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Draw new rows from a model.
 
     \b
-    Example:
+    Examples:
     noumena sample penguins.noumena --rows 1000 --out new.csv
+    noumena sample mass.noumena --given penguins.csv --out new.csv
 
-    The rows are complete, and have the columns that the model was fitted on.
+    The rows are complete, and have the columns that the model was fitted on. Where weights depend on covariates, the
+    components are drawn with their average shares. Of a mixture of regressions, the covariates of --given are written
+    with a drawn response for each row.
     """
     import pyarrow as pa
 
+    from ..report.regression import is_regression
+    from .conditional import covariates_of, response_of, rows_of, say_lacking
     from .tables import check_output, write_table
 
-    check_output(out, model, force=force)
+    check_output(out, *([model] if given is None else [model, given]), force=force)
     estimator = _load(model)
-    drawn, _ = estimator.sample(rows, random_state=seed)
+    if is_regression(estimator):
+        if given is None:
+            raise typer.BadParameter(
+                "a mixture of regressions draws responses for covariates: name a table of them with --given",
+                param_hint="'--given'",
+            )
+        if rows is not None:
+            raise typer.BadParameter("a response is drawn for each row of --given: leave it out", param_hint="'--rows'")
+        asked = rows_of(estimator, given, None)
+        answers, _ = estimator.sample(asked.table, random_state=seed)
+        say_lacking(asked.lacking)
+        name, kept = response_of(estimator, response) or "y", covariates_of(estimator)
+        # a model of an array has no names: the table is written as it came
+        drawn = asked.table.select([one for one in kept or asked.table.column_names if one != name])
+        write_table(drawn.append_column(name, pa.array(answers)), out)
+        return
+    _no_response(estimator, response)
+    if given is not None:
+        raise typer.BadParameter("it is for mixtures of regressions: leave it out", param_hint="'--given'")
+    drawn, _ = estimator.sample(1000 if rows is None else rows, random_state=seed)
     if not isinstance(drawn, pa.Table):
         names = _names(estimator) or [f"x{i}" for i in range(drawn.shape[1])]
         drawn = pa.table(dict(zip(names, drawn.T, strict=True)))
@@ -204,6 +284,7 @@ def report(
         str | None,
         typer.Option(metavar="COLUMN", show_default=False, help="Column with the weight of each row, as at the fit."),
     ] = None,
+    response: Response = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
@@ -219,15 +300,32 @@ def report(
     """
     import noumena
 
-    from .tables import check_output, read_column
+    from ..report.regression import is_regression
+    from .conditional import needed_response, rows_of, say_lacking
+    from .tables import check_output
     from .terminal import at_work, say
+    from .training import read_column
 
     out = Path(f"{model.stem}.html") if out is None else out
     check_output(out, model, table, force=force, tabular=False)
     estimator = _load(model)
     with at_work("writing the report"):
+        regression = is_regression(estimator)
+        known = needed_response(estimator, response) if regression else _no_response(estimator, response)
+        asked = rows_of(estimator, table, known, only_answered=True)
         weight = None if weights is None else read_column(table, weights)
-        noumena.write_report(estimator, table, out, standard_errors=standard_errors, title=title, sample_weight=weight)
+        if weight is not None and asked.kept is not None:
+            weight = weight[asked.kept]
+        noumena.write_report(
+            estimator,
+            asked.table if asked.lacking else table,
+            out,
+            y=known,
+            standard_errors=standard_errors,
+            title=title,
+            sample_weight=weight,
+        )
+    say_lacking(asked.lacking)
     say(f"{out}: report; open it in a browser")
 
 
@@ -235,6 +333,11 @@ def _load(path: Path) -> Any:
     from ..estimators.storage import load
 
     return load(path)
+
+
+def _no_response(estimator: Any, response: str | None) -> None:
+    if response is not None:
+        raise typer.BadParameter(f"a {type(estimator).__name__} has none: leave it out", param_hint="'--response'")
 
 
 def _names(estimator: Any) -> list[str]:

@@ -27,7 +27,7 @@ def _same(value: Any, default: Any) -> bool:
 def _simple(value: Any) -> bool:
     if isinstance(value, dict):
         return all(_simple(part) for pair in value.items() for part in pair)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return all(map(_simple, value))
     return value is None or isinstance(value, str | int | float)
 

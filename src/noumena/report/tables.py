@@ -143,7 +143,9 @@ def covariate_table(estimator: Any, errors: Any) -> list[dict]:
     rows = []
     for j, name in enumerate(["intercept", *estimator.membership_names_]):
         told = estimates(values[:, j], None if off is None else off[:, j], 3)
-        rows.append({"name": name, "cells": [{"value": value, "error": error} for value, error in told]})
+        cells = [{"value": value, "error": error} for value, error in told]
+        cells[0] = {"value": "0", "error": None}  # the one that the others are compared with
+        rows.append({"name": name, "cells": cells})
     return rows
 
 
