@@ -159,7 +159,7 @@ def test_a_report_is_written_of_a_fit_and_of_a_model(
     run("report", "b.noumena", fitted / "table.csv", "--out", "c.html", "--no-standard-errors", "--title", "T")
     assert Path("b.html").exists()
     assert asked[0][1]["selection"].table_.num_rows == 6
-    assert asked[1] == ("GaussianMixture", {"standard_errors": False, "title": "T", "sample_weight": None})
+    assert asked[1] == ("GaussianMixture", {"y": None, "standard_errors": False, "title": "T", "sample_weight": None})
     assert "c.html exists" in refused("report", "b.noumena", fitted / "table.csv", "--out", "c.html")
 
 
