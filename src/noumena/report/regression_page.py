@@ -129,7 +129,7 @@ def _coefficient_table(fitted: FittedRegression, errors: Any) -> list[dict]:
         rows.append((name, estimator.coef_[:, j], None if errors is None else errors.coef[:, j]))
     if hasattr(estimator, "standard_deviation_"):
         off = getattr(errors, "standard_deviation", None)
-        rows.append(("residual standard deviation", estimator.standard_deviation_, off))
+        rows.append(("residual sd", estimator.standard_deviation_, off))
     return [
         {
             "name": name,
