@@ -15,6 +15,7 @@ _HOME = {
     "Mixture": "noumena.estimators.mixture",
     "BernoulliMixture": "noumena.estimators.cell_mixtures",
     "PoissonMixture": "noumena.estimators.cell_mixtures",
+    "BayesianNetwork": "noumena.estimators.bayesian_network",
     "RegressionMixture": "noumena.estimators.regression_mixture",
     "StudentTMixture": "noumena.estimators.student_t_mixture",
     "LatentClassAnalysis": "noumena.estimators.latent_class",
@@ -57,6 +58,7 @@ _HOME = {
         "noumena.core.errors",
     ),
     "InformationError": "noumena.models.standard_errors",
+    "NetworkError": "noumena.estimators.network_answers",
     "OutputError": "noumena.estimators.storage",
     "ReportError": "noumena.report.html",
     "TableFileError": "noumena.data.table",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from .core.result import Trace as Trace
     from .data.table import TableFileError as TableFileError
     from .datasets import penguins_path as penguins_path
+    from .estimators.bayesian_network import BayesianNetwork as BayesianNetwork
     from .estimators.bootstrap_test import BootstrapTest as BootstrapTest
     from .estimators.bootstrap_test import bootstrap_test as bootstrap_test
     from .estimators.cell_mixtures import BernoulliMixture as BernoulliMixture
@@ -88,6 +91,7 @@ if TYPE_CHECKING:
     from .estimators.merging import Merging as Merging
     from .estimators.merging import merge_components as merge_components
     from .estimators.mixture import Mixture as Mixture
+    from .estimators.network_answers import NetworkError as NetworkError
     from .estimators.regression_mixture import RegressionMixture as RegressionMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from .block import Block
-from .lanes import models_over_lanes, over_lanes
+from .lanes import lanes, models_over_lanes, over_lanes, stack
 from .model import Model, Natural
 from .threads import side_by_side
 
@@ -67,15 +68,30 @@ def expectation(models: Model, blocks: Iterable[Block]) -> tuple[Float[Array, " 
     S : tree of arrays
         The structure and shapes of the stacked natural parameters.
     """
-    naturals = _naturals(models)
-    parts = side_by_side(lambda block: _of_block(models, naturals, block), blocks)
+    if models.compiled:
+        naturals = _naturals(models)
+        parts = side_by_side(lambda block: _of_block(models, naturals, block), blocks)
+    else:
+        each = lanes(models)
+        own = [model.natural() for model in each]
+        parts = side_by_side(lambda block: _by_hand(each, own, block), blocks)
     return reduce(lambda total, part: jax.tree.map(np.add, total, part), parts)  # in the order of the blocks
 
 
-@jax.jit
-def magnitude(models: Model, stats: Natural) -> Float[Array, " lanes"]:
-    """Σ |η_i S_i| of each lane: the size of the terms that cancel in F."""
+def _by_hand(models: list[Model], naturals: list[Natural], block: Block) -> tuple[Any, Natural]:
+    found = [model.gather(natural, block) for model, natural in zip(models, naturals, strict=True)]
+    return jax.tree.map(lambda *values: np.stack(values), *found)
 
+
+def magnitude(models: Model, stats: Natural) -> Float[Array | np.ndarray, " lanes"]:
+    """Σ |η_i S_i| of each lane: the size of the terms that cancel in F."""
+    if models.compiled:
+        return _magnitude(models, stats)
+    return np.zeros(len(lanes(models)))  # nothing cancels in a product of probabilities
+
+
+@jax.jit
+def _magnitude(models: Model, stats: Natural) -> Float[Array, " lanes"]:
     def size(model: Model, stats: Natural) -> Array:
         parts = jax.tree.map(lambda a, b: jnp.sum(jnp.abs(a * b)), model.natural(), stats)
         return sum(jax.tree.leaves(parts), jnp.zeros(()))
@@ -120,7 +136,7 @@ def curvature(model: Model, directions: Natural, blocks: Iterable[Block]) -> Nat
         The shape of ``directions``.
     """
     model = model.for_bound()
-    natural = natural_of(model)
+    natural = natural_of(model) if model.compiled else model.natural()
     total = jax.tree.map(np.zeros_like, directions)
     for block in blocks:
         total = _add_curvature(model, natural, directions, block, total)
@@ -131,14 +147,20 @@ def _edge(model: Model) -> tuple[Array, Array]:
     return jnp.asarray(model.log_prior(), dtype=float), jnp.asarray(model.degenerate(), dtype=bool)
 
 
-@jax.jit
-def edge(models: Model) -> tuple[Float[Array, " lanes"], Bool[Array, " lanes"]]:
+def edge(models: Model) -> tuple[Float[Array | np.ndarray, " lanes"], Bool[Array | np.ndarray, " lanes"]]:
     """Log prior of each lane, and whether its parameters have run into the edge of their space."""
+    if models.compiled:
+        return _edges(models)
+    found = [(model.log_prior(), model.degenerate()) for model in lanes(models)]
+    return np.array([prior for prior, _ in found], float), np.array([at_edge for _, at_edge in found], bool)
+
+
+@jax.jit
+def _edges(models: Model) -> tuple[Array, Array]:
     return over_lanes(_edge, models)
 
 
-@jax.jit
-def maximisation(models: Model, stats: Natural) -> tuple[Model, Model, tuple[Array, Array]]:
+def maximisation(models: Model, stats: Natural) -> tuple[Model, Model, tuple[Any, Any]]:
     """The M-step of each lane of a stack.
 
     Returns
@@ -150,5 +172,15 @@ def maximisation(models: Model, stats: Natural) -> tuple[Model, Model, tuple[Arr
     edge : tuple of arrays
         The `edge` of the outcome.
     """
+    if models.compiled:
+        return _maximisation(models, stats)
+    each = lanes(models)
+    own = [jax.tree.map(lambda part, i=i: np.asarray(part)[i], stats) for i in range(len(each))]
+    updated = stack([model.update(part) for model, part in zip(each, own, strict=True)])
+    return updated, updated.for_bound(), edge(updated)
+
+
+@jax.jit
+def _maximisation(models: Model, stats: Natural) -> tuple[Model, Model, tuple[Array, Array]]:
     updated = models_over_lanes(lambda model, s: model.update(s), models, stats)
     return updated, updated.for_bound(), over_lanes(_edge, updated)

@@ -39,6 +39,11 @@ def lane(models: Model, index: Any) -> Model:
     return _per_lane(lambda leaf: np.asarray(leaf)[index], models)
 
 
+def lanes(models: Model) -> list[Model]:
+    """The models of a stack."""
+    return [lane(models, i) for i in range(_count(models))]
+
+
 def choose(accept: np.ndarray, ours: Model, theirs: Model) -> Model:
     """Lane by lane, ``ours`` where ``accept`` (shape (lanes,)) is true, else ``theirs``."""
 

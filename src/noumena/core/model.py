@@ -1,7 +1,7 @@
 """The one thing to write for a new model: its bound, and how statistics become parameters."""
 
 import abc
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import equinox as eqx
 import jax
@@ -37,8 +37,12 @@ class Model(eqx.Module):
     - ``bound``: log p(x | θ) of each row, or a lower bound of it, as a differentiable function of η, and
     - ``update``: the parameters that maximise the expected complete-data log likelihood given the statistics.
 
-    Both are traced by JAX and mapped over restarts: write them for one model with ``jax.numpy``.
+    Both are traced by JAX and mapped over restarts: write them for one model with ``jax.numpy``. A model for which the
+    same E-step runs faster by hand has ``compiled = False`` and `gather`; a test then holds both against each other.
     """
+
+    #: Whether E- and M-steps are compiled by JAX; if not, they are NumPy's, one model of a stack after the other.
+    compiled: ClassVar[bool] = True
 
     def natural(self) -> Natural:
         """Natural parameters η(θ), a tree of arrays; by default the model's own floating-point fields."""
@@ -74,6 +78,18 @@ class Model(eqx.Module):
         -------
         array, shape (rows,)
         """
+
+    def gather(self, natural: Natural, block: Block) -> tuple[float, Natural]:
+        """The E-step of one block by hand, for models that are not ``compiled``: Σ weight · bound, and its gradient.
+
+        Parameters
+        ----------
+        natural : tree of arrays
+            η, as given by `natural`.
+        block : Block
+            With its leading axis of pieces.
+        """
+        raise NotImplementedError(f"{type(self).__name__} leaves its E-step to the gradient of its bound")
 
     @abc.abstractmethod
     def update(self, stats: Natural) -> Self:

@@ -151,7 +151,7 @@ class MixtureFitter(BaseEstimator, abc.ABC):
             tol=real("tol", self.tol, 0.0),
             max_iter=integer("max_iter", self.max_iter, 1),
             accelerate=self.accelerate,
-            progress=progress or _printer(self.verbose),
+            progress=progress or printer(self.verbose),
             given=self._given(size),
             gate=self._gate(problem),
         )
@@ -300,7 +300,8 @@ def _reported(model: Mixture) -> Reported:
     return np.asarray(weights), jax.tree.map(np.asarray, family.reported(parameters))
 
 
-def _printer(verbose: int) -> Progress | None:
+def printer(verbose: int) -> Progress | None:
+    """What prints the objective every ``verbose`` iterations."""
     if not verbose:
         return None
 

@@ -31,6 +31,7 @@ _CLASSES = {
     "BernoulliMixture": "noumena.estimators.cell_mixtures",
     "PoissonMixture": "noumena.estimators.cell_mixtures",
     "LatentClassAnalysis": "noumena.estimators.latent_class",
+    "BayesianNetwork": "noumena.estimators.bayesian_network",
     "RegressionMixture": "noumena.estimators.regression_mixture",
     "StudentTMixture": "noumena.estimators.student_t_mixture",
 }

@@ -1,0 +1,346 @@
+"""What a Bayesian network answers: queries, posteriors of tables, completions, samples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ..core.errors import ColumnMismatchError, NoumenaError
+from ..core.result import Status, Trace
+from ..data.coded import Columns, Levels, codes, decoded, read_columns
+from ..data.output import table_of
+from ..models.network import Network
+from ..models.network_queries import completed, completions, joint_posterior, posteriors
+from .inputs import refuse_sparse, row_weights
+from .parameters import integer
+
+
+class NetworkError(NoumenaError, ValueError):
+    """A structure or a table that makes no Bayesian network, or one too large for exact answers."""
+
+
+class NetworkAnswers(DensityMixin, BaseEstimator):
+    """Base of the Bayesian networks: what can be asked of one whose tables are known."""
+
+    random_state: Any
+    hidden: Mapping[str, Any] | None
+    nodes_: tuple[str, ...]
+    parents_: dict[str, tuple[str, ...]]
+    states_: dict[str, Levels]
+    tables_: dict[str, np.ndarray]
+    n_parameters_: int
+    log_likelihood_: float
+    trace_: Trace
+    status_: Status
+    n_iter_: int
+    _model: Network
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        return tags
+
+    @property
+    def converged_(self) -> bool:
+        """Whether the stopping rule was met."""
+        check_is_fitted(self)
+        return self.status_ is Status.CONVERGED
+
+    def _coded(self, columns: Columns, *, without: Sequence[str] = ()) -> np.ndarray:
+        """Codes of all nodes, NaN where a cell is missing or a node has no column."""
+        assert columns.names is not None
+        out = np.full((columns.n_rows, len(self.nodes_)), np.nan)
+        for j, (name, array) in enumerate(zip(columns.names, columns.arrays, strict=True)):
+            if name in without:
+                continue
+            out[:, self.nodes_.index(name)] = codes(array, self.states_[name], columns.described(j))
+        return out
+
+    def _rows(self, X: Any, *, without: Sequence[str] = ()) -> np.ndarray:
+        """A table that a fitted network is asked about: any of its nodes may be missing, none may be unknown."""
+        check_is_fitted(self)
+        refuse_sparse(self, X)
+        columns = named(read_columns(X))
+        assert columns.names is not None
+        unknown = [name for name in columns.names if name not in self.nodes_]
+        if unknown:
+            raise ColumnMismatchError(
+                f"column {', '.join(map(repr, unknown))} is no node of the network, which has "
+                f"{', '.join(self.nodes_)}: leave it out"
+            )
+        return self._coded(columns, without=without)
+
+    def _one(self, evidence: Mapping[str, Any] | None) -> np.ndarray:
+        """The codes of one row."""
+        check_is_fitted(self)
+        row = np.full(len(self.nodes_), np.nan)
+        for name, state in (evidence or {}).items():
+            row[self._node(name)] = self._state(name, state)
+        return row
+
+    def _node(self, name: str) -> int:
+        if name not in self.nodes_:
+            raise NetworkError(f"no node {name!r}: the network has {', '.join(self.nodes_)}")
+        return self.nodes_.index(name)
+
+    def _state(self, name: str, state: Any) -> int:
+        if state not in self.states_[name]:
+            raise NetworkError(
+                f"node {name!r} has no state {state!r}: it has {', '.join(map(repr, self.states_[name]))}"
+            )
+        return self.states_[name].index(state)
+
+    def _likelihood(self, soft: Mapping[str, Any] | None) -> dict[int, np.ndarray]:
+        found: dict[int, np.ndarray] = {}
+        for name, said in (soft or {}).items():
+            node = self._node(name)
+            if isinstance(said, Mapping):
+                chances = np.zeros(len(self.states_[name]))
+                for state, chance in said.items():
+                    chances[self._state(name, state)] = chance
+            else:
+                chances = np.asarray(said, dtype=float)
+            if chances.shape != (len(self.states_[name]),) or not (chances >= 0).all() or not chances.any():
+                raise NetworkError(
+                    f"soft evidence on {name!r} must be a number of at least 0 for each of its "
+                    f"{len(self.states_[name])} states, not all of them 0"
+                )
+            found[node] = chances
+        return found
+
+    def query(
+        self,
+        nodes: Sequence[str] | None = None,
+        evidence: Mapping[str, Any] | None = None,
+        *,
+        soft_evidence: Mapping[str, Any] | None = None,
+    ) -> dict[str, dict[Any, float]]:
+        """Marginal probabilities of nodes, given what is known of others.
+
+        Parameters
+        ----------
+        nodes : sequence of str, optional
+            All nodes by default.
+        evidence : mapping, optional
+            From a node to its state.
+        soft_evidence : mapping, optional
+            From a node to how likely what was seen is under each state: a mapping from states, or an array.
+
+        Returns
+        -------
+        dict
+            From each node to a dict from its states to their probabilities.
+
+        Raises
+        ------
+        NetworkError
+            For an unknown node or state, or evidence of probability 0.
+        """
+        row = self._one(evidence)
+        log, found = posteriors(self._model, row[None], self._likelihood(soft_evidence))
+        self._refuse_impossible(log, row[None])
+        wanted = self.nodes_ if nodes is None else nodes
+        return {
+            name: dict(zip(self.states_[name], found[self._node(name)][0].tolist(), strict=True)) for name in wanted
+        }
+
+    def probability(self, evidence: Mapping[str, Any]) -> float:
+        """p(evidence), all other nodes summed out."""
+        row = self._one(evidence)
+        return float(np.exp(posteriors(self._model, row[None])[0][0]))
+
+    def joint(self, nodes: Sequence[str], evidence: Mapping[str, Any] | None = None) -> np.ndarray:
+        """p(nodes | evidence) with an axis for each node, in their order, along its states."""
+        row = self._one(evidence)
+        log, found = joint_posterior(self._model, row[None], [self._node(name) for name in nodes])
+        self._refuse_impossible(log, row[None])
+        return found[0]
+
+    def most_probable(self, evidence: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], float]:
+        """The most probable explanation: states of all nodes that maximise p(all | evidence), and that maximum.
+
+        Raises
+        ------
+        NetworkError
+            For evidence of probability 0.
+        """
+        row = self._one(evidence)
+        log, best = completed(self._model, row[None], "best")
+        self._refuse_impossible(log, row[None])
+        total = posteriors(self._model, row[None])[0][0]
+        states = {name: self.states_[name][int(code)] for name, code in zip(self.nodes_, best[0], strict=True)}
+        return states, float(np.exp(log[0] - total))
+
+    def completions(self, row: Mapping[str, Any]) -> pa.Table:
+        """Every possible completion of one partially observed row, with its posterior weight.
+
+        These weighted rows are what EM's M-step is trained on.
+
+        Parameters
+        ----------
+        row : mapping
+            From nodes to states; nodes that are left out, or None, are missing.
+
+        Returns
+        -------
+        pyarrow.Table
+            A column for each node, and ``weight``, which sums to 1; the most probable completion first.
+        """
+        seen = {name: state for name, state in row.items() if state is not None}
+        codes_ = self._one(seen)
+        size = np.prod([float(len(self.states_[n])) for n, c in zip(self.nodes_, codes_, strict=True) if np.isnan(c)])
+        if size > 1e6:
+            raise NetworkError(
+                f"the row has {size:.3g} completions: ask for the posterior of single nodes, or for draws"
+            )
+        chance, rows, weight = completions(self._model, codes_, range(len(self.nodes_)))
+        self._refuse_impossible(np.log(np.array([chance])) if chance > 0 else np.array([-np.inf]), codes_[None])
+        order = np.argsort(-weight, kind="stable")
+        return pa.table(self._columns(rows[order]) | {"weight": weight[order]})
+
+    def posterior(self, X: Any) -> dict[str, np.ndarray]:
+        """p(state | observed cells) of every node in every row, observed or not, hidden ones too.
+
+        Returns
+        -------
+        dict
+            From each node to an array of shape (n_rows, states), in the order of ``states_``.
+
+        Raises
+        ------
+        DataError
+            For a row of probability 0.
+        """
+        x = self._rows(X)
+        log, found = posteriors(self._model, x)
+        self._refuse_impossible(log, x)
+        return dict(zip(self.nodes_, found, strict=True))
+
+    def predict_proba(self, X: Any, target: str) -> np.ndarray:
+        """p(target | the other observed cells), shape (n_rows, states); a column of the target is not used."""
+        self._node_of_fitted(target)
+        x = self._rows(X, without=[target])
+        log, found = posteriors(self._model, x)
+        self._refuse_impossible(log, x)
+        return found[self.nodes_.index(target)]
+
+    def predict(self, X: Any, target: str) -> np.ndarray:
+        """The most probable state of the target in each row, given the other observed cells."""
+        chosen = self.predict_proba(X, target).argmax(axis=1)
+        return np.array(self.states_[target])[chosen]
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """log p(observed cells) of each row in nats, shape (n_rows,); −inf for an impossible row."""
+        x = self._rows(X)
+        return posteriors(self._model, x)[0]
+
+    def log_likelihood(self, X: Any, sample_weight: Any = None) -> float:
+        """log p(observed cells) of a table in nats, weighted: all that is missing or hidden summed out."""
+        values = self.score_samples(X)
+        weight = row_weights(sample_weight, len(values))
+        return float(values.sum() if weight is None else weight @ values)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # type: ignore[override]
+        """Average of `score_samples`, weighted; ``y`` is not used."""
+        values = self.score_samples(X)
+        return float(np.average(values, weights=row_weights(sample_weight, len(values))))
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Schwarz' criterion −2ℓ + df log n of these rows (lower is better)."""
+        values = self.score_samples(X)
+        weight = row_weights(sample_weight, len(values))
+        n = len(values) if weight is None else weight.sum()
+        total = values.sum() if weight is None else weight @ values
+        return float(-2 * total + self.n_parameters_ * np.log(n))
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike's criterion −2ℓ + 2 df of these rows (lower is better)."""
+        return -2 * self.log_likelihood(X, sample_weight) + 2 * self.n_parameters_
+
+    def impute(self, X: Any, *, draws: int | None = None, random_state: Any = None) -> Any:
+        """Fill the missing cells.
+
+        Parameters
+        ----------
+        X : table
+        draws : int, optional
+            Number of completed tables drawn from p(missing | observed). None fills in the jointly most probable
+            completion of each row (max-product; hidden nodes count as missing, too).
+        random_state : int, RandomState or None
+            The estimator's own where None.
+
+        Returns
+        -------
+        table or list of tables
+            Of the kind that was passed (pyarrow where that is a path or an array with text), hidden nodes left out.
+        """
+        x = self._rows(X)
+        if draws is None:
+            log, filled = completed(self._model, x, "best")
+            self._refuse_impossible(log, x)
+            return self._like(X, filled)
+        rng = self._rng(random_state)
+        many = []
+        for _ in range(integer("draws", draws, 1)):
+            log, filled = completed(self._model, x, "draw", rng)
+            self._refuse_impossible(log, x)
+            many.append(self._like(X, filled))
+        return many
+
+    def sample(
+        self, n_samples: int = 1, evidence: Mapping[str, Any] | None = None, random_state: Any = None
+    ) -> pa.Table:
+        """Draw rows of all nodes, hidden ones too, given evidence on some.
+
+        Raises
+        ------
+        NetworkError
+            For evidence of probability 0.
+        """
+        n, row = integer("n_samples", n_samples, 1), self._one(evidence)
+        log, drawn = completed(self._model, np.tile(row, (n, 1)), "draw", self._rng(random_state))
+        self._refuse_impossible(log[:1], row[None])
+        return pa.table(self._columns(drawn))
+
+    def _node_of_fitted(self, name: str) -> int:
+        check_is_fitted(self)
+        return self._node(name)
+
+    def _refuse_impossible(self, log: np.ndarray, x: np.ndarray) -> None:
+        impossible = np.flatnonzero(~np.isfinite(log))
+        if len(impossible):
+            row = int(impossible[0])
+            where = f"row {row} (" if len(x) > 1 else "the evidence ("
+            raise NetworkError(f"{where}{self._in_words(x[row])}) has probability 0 under the network's tables")
+
+    def _in_words(self, codes: np.ndarray) -> str:
+        return ", ".join(
+            f"{name}={self.states_[name][int(code)]!r}"
+            for name, code in zip(self.nodes_, codes, strict=True)
+            if not np.isnan(code)
+        )
+
+    def _columns(self, x: np.ndarray) -> dict[str, Any]:
+        return {name: decoded(x[:, j], self.states_[name]) for j, name in enumerate(self.nodes_)}
+
+    def _like(self, X: Any, x: np.ndarray) -> Any:
+        hidden = set(self.hidden or {})
+        wanted = {name: values for name, values in self._columns(x).items() if name not in hidden}
+        return table_of(X, wanted)
+
+    def _rng(self, random_state: Any) -> np.random.Generator:
+        chosen = self.random_state if random_state is None else random_state
+        return np.random.default_rng(check_random_state(chosen).randint(2**31))
+
+
+def named(columns: Columns) -> Columns:
+    """With names: ``x0``, ``x1``, … where there are none."""
+    if columns.names is not None:
+        return columns
+    return replace(columns, names=tuple(f"x{j}" for j in range(len(columns.arrays))))
