@@ -143,11 +143,11 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             For an unknown node or state, or evidence of probability 0.
         """
         row = self._one(evidence)
+        wanted = {name: self._node(name) for name in (self.nodes_ if nodes is None else nodes)}
         log, found = posteriors(self._model, row[None], self._likelihood(soft_evidence))
         self._refuse_impossible(log, row[None])
-        wanted = self.nodes_ if nodes is None else nodes
         return {
-            name: dict(zip(self.states_[name], found[self._node(name)][0].tolist(), strict=True)) for name in wanted
+            name: dict(zip(self.states_[name], found[node][0].tolist(), strict=True)) for name, node in wanted.items()
         }
 
     def probability(self, evidence: Mapping[str, Any]) -> float:

@@ -1,0 +1,431 @@
+"""Bayesian networks: published values, brute force on random networks, EM's laws, bad input."""
+
+import gzip
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import noumena as nm
+from noumena.core.block import Block
+from noumena.core.expectation import expectation
+from noumena.core.lanes import stack
+from noumena.core.model import Fixed
+from noumena.core.result import Status
+from noumena.models.network import Graph, Network
+from noumena.models.network_queries import completed, completions, joint_posterior, posteriors
+
+YES_NO = ("yes", "no")
+
+
+def asia() -> nm.BayesianNetwork:
+    """Lauritzen & Spiegelhalter (1988), J. R. Statist. Soc. B 50:157."""
+    either = [[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]
+    return nm.BayesianNetwork.from_tables(
+        {
+            "asia": [],
+            "tub": ["asia"],
+            "smoke": [],
+            "lung": ["smoke"],
+            "bronc": ["smoke"],
+            "either": ["lung", "tub"],
+            "xray": ["either"],
+            "dysp": ["bronc", "either"],
+        },
+        {
+            "asia": [0.01, 0.99],
+            "tub": [[0.05, 0.95], [0.01, 0.99]],
+            "smoke": [0.5, 0.5],
+            "lung": [[0.1, 0.9], [0.01, 0.99]],
+            "bronc": [[0.6, 0.4], [0.3, 0.7]],
+            "either": either,
+            "xray": [[0.98, 0.02], [0.05, 0.95]],
+            "dysp": [[[0.9, 0.1], [0.8, 0.2]], [[0.7, 0.3], [0.1, 0.9]]],
+        },
+        dict.fromkeys(["asia", "tub", "smoke", "lung", "bronc", "either", "xray", "dysp"], YES_NO),
+    )
+
+
+# --------------------------------------------------------------------------------------------------- published values
+
+
+def test_asia():
+    bn = asia()
+    alone = bn.query()
+    for node, value in {"either": 0.064828, "xray": 0.11029004, "dysp": 0.4359706}.items():
+        assert alone[node]["yes"] == pytest.approx(value, abs=1e-9)
+    seen = {"asia": "yes", "xray": "yes"}
+    assert bn.probability(seen) == pytest.approx(0.001450925, abs=1e-12)
+    found = bn.query(evidence=seen)
+    for node, value in {"tub": 0.337715595, "lung": 0.371487155, "either": 0.690628392, "dysp": 0.681101194}.items():
+        assert found[node]["yes"] == pytest.approx(value, abs=1e-9)
+    short = bn.query(["bronc", "lung", "smoke"], evidence={"dysp": "yes"})
+    for node, value in {"bronc": 0.833967336, "lung": 0.102759223, "smoke": 0.63399688}.items():
+        assert short[node]["yes"] == pytest.approx(value, abs=1e-9)
+
+
+def test_the_completions_of_a_row():
+    """A, B → C → D with the row (a, ?, ?, ¬d): P(row) = .2196, four weighted completions."""
+    half = [[0.5, 0.5], [0.5, 0.5]]  # P(c given ¬a) does not enter
+    bn = nm.BayesianNetwork.from_tables(
+        {"a": [], "b": [], "c": ["a", "b"], "d": ["c"]},
+        {"a": [0.7, 0.3], "b": [0.1, 0.9], "c": [half, [[0.4, 0.6], [0.8, 0.2]]], "d": [[0.9, 0.1], [0.2, 0.8]]},
+        dict.fromkeys("abcd", (False, True)),
+    )
+    found = bn.completions({"a": True, "d": False}).to_pylist()
+    weights = {(row["b"], row["c"]): row["weight"] for row in found}
+    expected = {(True, True): 0.0492, (True, False): 0.8852, (False, True): 0.0164, (False, False): 0.0492}
+    assert weights == pytest.approx(expected, abs=5e-5)
+    assert bn.probability({"a": True, "d": False}) == pytest.approx(0.2196)
+    assert found[0]["weight"] == max(weights.values())
+
+
+# -------------------------------------------------------------------------------------------------------- brute force
+
+
+def random_network(seed: int, zeros: bool = False) -> Network:
+    """Up to six nodes of two or three states, up to three parents; with zeros, tables hold some."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 7))
+    states = tuple(rng.integers(2, 4, n).tolist())
+    order = rng.permutation(n)
+    parents: list[tuple[int, ...]] = [()] * n
+    for i, node in enumerate(order):
+        many = int(rng.integers(0, min(i, 3) + 1))
+        parents[node] = tuple(rng.choice(order[:i], many, replace=False).tolist())
+    tables = []
+    for node in range(n):
+        table = rng.dirichlet(np.ones(states[node]), size=[states[p] for p in parents[node]])
+        if zeros:
+            table = np.where(rng.random(table.shape) < 0.3, 0.0, table) + 1e-300
+            table = np.where(table < 1e-200, 0.0, table)
+            empty = table.sum(axis=-1) == 0
+            table[empty, 0] = 1.0
+            table /= table.sum(axis=-1, keepdims=True)
+        tables.append(table)
+    graph = Graph(states, tuple(parents), tuple(range(n)), (False,) * n)
+    return Network(tuple(tables), Fixed(tuple(np.zeros(t.shape) for t in tables)), graph, graph.plan(range(n)))
+
+
+def enumerated(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Every state of the whole network, and its probability."""
+    graph = network.graph
+    every = np.array(list(itertools.product(*(range(count) for count in graph.states))))
+    chance = np.ones(len(every))
+    for node, table in enumerate(network.tables):
+        chance = chance * table[tuple(every[:, v] for v in graph.scopes[node])]
+    return every, chance
+
+
+def evidence_rows(network: Network, seed: int, n: int = 12) -> np.ndarray:
+    rng = np.random.default_rng(seed + 1000)
+    x = np.stack([rng.integers(count, size=n) for count in network.graph.states], axis=1).astype(float)
+    x[rng.random(x.shape) < 0.5] = np.nan
+    x[0] = np.nan  # a row that says nothing
+    return x
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("seed", range(25))
+def test_every_answer_by_enumeration(seed, zeros):
+    network = random_network(seed, zeros)
+    every, chance = enumerated(network)
+    x = evidence_rows(network, seed)
+    log, marginals = posteriors(network, x)
+    best_log, best = completed(network, x, "best")
+    pair = list(range(network.graph.n_nodes))[:2][::-1]
+    joint_log, joint = joint_posterior(network, x, pair)
+    for i, row in enumerate(x):
+        fits = (np.isnan(row) | (every == row)).all(axis=1)
+        total = chance[fits].sum()
+        if total == 0:
+            assert log[i] == best_log[i] == joint_log[i] == -np.inf
+            assert all((found[i] == 0).all() for found in marginals)
+            continue
+        assert log[i] == pytest.approx(np.log(total), rel=1e-10, abs=1e-12)
+        assert joint_log[i] == pytest.approx(np.log(total), rel=1e-10, abs=1e-12)
+        for node, count in enumerate(network.graph.states):
+            expected = [chance[fits & (every[:, node] == s)].sum() / total for s in range(count)]
+            np.testing.assert_allclose(marginals[node][i], expected, atol=1e-12)
+        for a, b in itertools.product(*(range(network.graph.states[v]) for v in pair)):
+            expected = chance[fits & (every[:, pair[0]] == a) & (every[:, pair[1]] == b)].sum() / total
+            assert joint[i, a, b] == pytest.approx(expected, abs=1e-12)
+        assert best_log[i] == pytest.approx(np.log(chance[fits].max()), rel=1e-10, abs=1e-12)
+        at = (every == best[i]).all(axis=1)
+        assert fits[at].all()
+        assert chance[at][0] == pytest.approx(chance[fits].max(), rel=1e-12)
+        p, rows, weight = completions(network, row, range(network.graph.n_nodes))
+        assert p == pytest.approx(total, rel=1e-10)
+        assert len(rows) == (chance[fits] > 0).sum()
+        assert weight.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_e_step_is_the_gradient_of_the_bound(seed):
+    """By hand in NumPy, by automatic differentiation, and by enumeration; weights and missing cells."""
+    network = random_network(seed)
+    x, weight = evidence_rows(network, seed), np.random.default_rng(seed).uniform(0.5, 2.0, 12)
+    block = Block(x.reshape(3, 4, -1), weight.reshape(3, 4))
+    bound, counts = expectation(stack([network]), [block])
+    every, chance = enumerated(network)
+    expected = [np.zeros(t.shape) for t in network.tables]
+    total = 0.0
+    for row, w in zip(x, weight, strict=True):
+        fits = (np.isnan(row) | (every == row)).all(axis=1)
+        total += w * np.log(chance[fits].sum())
+        for node, scope in enumerate(network.graph.scopes):
+            np.add.at(expected[node], tuple(every[fits][:, v] for v in scope), w * chance[fits] / chance[fits].sum())
+    assert bound[0] == pytest.approx(total, rel=1e-12)
+    for ours, theirs in zip(counts, expected, strict=True):
+        np.testing.assert_allclose(ours[0], theirs, atol=1e-12)
+    with jax.enable_x64(True):
+        objective = lambda natural: jnp.sum(  # noqa: E731
+            weight * network.bound(network.prepare(natural), Block(x, weight))
+        )
+        value, slope = jax.value_and_grad(objective)(tuple(map(jnp.asarray, network.natural())))
+    assert float(value) == pytest.approx(total, rel=1e-12)
+    for ours, theirs in zip(slope, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-10)
+
+
+def test_hundreds_of_nodes_do_not_underflow():
+    """A chain of 800 nodes whose states all have small probabilities: log p against the forward recursion in logs."""
+    rng = np.random.default_rng(0)
+    n = 800
+    table = rng.dirichlet(np.full(4, 0.3), size=4)
+    graph = Graph((4,) * n, ((), *((v,) for v in range(n - 1))), (0, *([1] * (n - 1))), (False, False))
+    network = Network((np.full(4, 0.25), table), Fixed((np.zeros(4), np.zeros((4, 4)))), graph, graph.plan(range(n)))
+    x = np.full((2, n), np.nan)
+    x[0, ::2] = rng.integers(4, size=n // 2)
+    forward = np.log(np.full(4, 0.25))
+    for v in range(n):
+        if v:
+            forward = np.log(np.exp(forward - forward.max()) @ table) + forward.max()
+        if not np.isnan(x[0, v]):
+            forward = np.where(np.arange(4) == x[0, v], forward, -np.inf)
+    log, _ = posteriors(network, x)
+    assert log[0] == pytest.approx(np.logaddexp.reduce(forward), rel=1e-10)
+    assert log[0] < -700
+    assert log[1] == pytest.approx(0.0, abs=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------------------ learning
+
+
+def with_holes(table, share: float, seed: int) -> pd.DataFrame:
+    frame = table.to_pandas()
+    return frame.mask(np.random.default_rng(seed).random(frame.shape) < share)
+
+
+def test_complete_rows_give_their_shares():
+    frame = asia().sample(3000, random_state=0).to_pandas()
+    bn = nm.BayesianNetwork(asia().parents_).fit(frame)
+    share = frame.groupby(["bronc", "either"])["dysp"].value_counts(normalize=True)
+    for bronc, either, dysp in itertools.product(range(2), range(2), range(2)):
+        states = (bn.states_["bronc"][bronc], bn.states_["either"][either], bn.states_["dysp"][dysp])
+        expected = share.get(states, 0.0)
+        assert bn.tables_["dysp"][bronc, either, dysp] == pytest.approx(expected, abs=1e-9)
+    assert bn.n_parameters_ == 18
+    assert bn.status_ is Status.CONVERGED
+
+
+@pytest.mark.parametrize("accelerate", [None, "squarem", "anderson"])
+def test_the_likelihood_never_falls_with_holes_and_a_hidden_node(accelerate):
+    frame = with_holes(asia().sample(400, random_state=1), 0.3, 2).drop(columns=["either"])
+    bn = nm.BayesianNetwork(
+        asia().parents_, hidden={"either": 2}, prior=0.1, n_init=4, accelerate=accelerate, random_state=0
+    ).fit(frame)
+    assert bn.status_ is Status.CONVERGED
+    steps = np.diff(bn.trace_.objective[bn.trace_.accepted])
+    assert steps.min() > -1e-8
+    assert bn.log_likelihood(frame) == pytest.approx(bn.log_likelihood_, rel=1e-11)
+
+
+def test_a_hidden_node_over_items_is_latent_class_analysis():
+    rng = np.random.default_rng(1)
+    which = rng.random(700) < 0.4
+    answers = rng.random((700, 5)) < np.where(which[:, None], 0.8, 0.25)
+    frame = pd.DataFrame(np.where(answers, "y", "n"), columns=list("abcde")).mask(rng.random((700, 5)) < 0.1)
+    lca = nm.LatentClassAnalysis(2, random_state=0, tol=1e-9).fit(frame)
+    network = {item: ["h"] for item in "abcde"} | {"h": []}
+    bn = nm.BayesianNetwork(network, hidden={"h": 2}, random_state=0, tol=1e-9).fit(frame)
+    assert bn.log_likelihood_ == pytest.approx(lca.log_likelihood_, abs=1e-6)
+    assert bn.n_parameters_ == lca.n_parameters_
+    order = np.argsort(bn.tables_["h"]), np.argsort(lca.weights_)
+    np.testing.assert_allclose(bn.tables_["h"][order[0]], lca.weights_[order[1]], atol=1e-4)
+    for item in "abcde":
+        np.testing.assert_allclose(bn.tables_[item][order[0]], lca.probabilities_[item][order[1]], atol=1e-3)
+    np.testing.assert_allclose(bn.posterior(frame)["h"][:, order[0]], lca.predict_proba(frame)[:, order[1]], atol=1e-3)
+
+
+def test_weights_repeat_rows():
+    frame = with_holes(asia().sample(120, random_state=3), 0.2, 4)
+    weight = np.random.default_rng(5).integers(0, 4, 120)
+    again = frame.iloc[np.repeat(np.arange(120), weight)]
+    options = {"prior": 0.5, "tol": 1e-9, "states": dict.fromkeys(frame.columns, YES_NO)}
+    ours = nm.BayesianNetwork(asia().parents_, **options).fit(frame, sample_weight=weight)
+    theirs = nm.BayesianNetwork(asia().parents_, **options).fit(again)
+    assert ours.log_likelihood_ == pytest.approx(theirs.log_likelihood_, rel=1e-9)
+    np.testing.assert_allclose(ours.tables_["dysp"], theirs.tables_["dysp"], atol=1e-4)
+
+
+def test_a_prior_is_added_to_the_counts():
+    frame = pd.DataFrame({"a": ["x"] * 6 + ["y"] * 2, "b": list("uuvvuuvv")})
+    bn = nm.BayesianNetwork({"a": [], "b": ["a"]}, prior={"a": 1.0, "b": [[1, 0], [0, 3]]}).fit(frame)
+    np.testing.assert_allclose(bn.tables_["a"], [7 / 10, 3 / 10])
+    np.testing.assert_allclose(bn.tables_["b"], [[5 / 7, 2 / 7], [0, 1]])
+    # the objective is the log density of the Dirichlet posterior: log likelihood plus log prior
+    dirichlet = np.log(6 * 0.7 * 0.3) + np.log(2 * 5 / 7) + np.log(4 * 1.0**3)
+    assert bn.trace_.objective[-1] == pytest.approx(bn.log_likelihood_ + dirichlet)
+
+
+def test_fixed_tables_stay_and_tied_ones_agree():
+    chain = nm.BayesianNetwork.from_tables(
+        {"a": [], "b": ["a"], "c": ["b"]},
+        {"a": [0.5, 0.5], "b": [[0.9, 0.1], [0.3, 0.7]], "c": [[0.9, 0.1], [0.3, 0.7]]},
+        dict.fromkeys("abc", (0, 1)),
+    )
+    frame = with_holes(chain.sample(2000, random_state=0), 0.2, 1)
+    structure = {"a": [], "b": ["a"], "c": ["b"]}
+    tied = nm.BayesianNetwork(structure, tied=[("b", "c")], fixed={"a": [0.5, 0.5]}).fit(frame)
+    np.testing.assert_array_equal(tied.tables_["b"], tied.tables_["c"])
+    np.testing.assert_array_equal(tied.tables_["a"], [0.5, 0.5])
+    assert tied.n_parameters_ == 2
+    # two transitions of 2,000 rows each: within five standard errors of 0.1 and 0.3
+    np.testing.assert_allclose(tied.tables_["b"], [[0.9, 0.1], [0.3, 0.7]], atol=5 * np.sqrt(0.21 / 1500))
+
+
+@pytest.mark.slow
+def test_alarm_is_learned_back():
+    """KL(truth ‖ learned) with 20 % of the cells missing falls about as 1/n: below a third from 2,500 to 20,000 rows."""
+    from conftest import real_path
+
+    with gzip.open(real_path("networks/alarm_data.csv.gz"), "rt") as file:
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    structure = {name: [] for name in frame.columns}
+    # some of ALARM's edges, by bnlearn's names
+    structure |= {
+        "CVP": ["LVV"],
+        "PCWP": ["LVV"],
+        "HIST": ["LVF"],
+        "LVV": ["HYP", "LVF"],
+        "TPR": ["APL"],
+        "HR": ["CCHL"],
+    }
+    true = nm.BayesianNetwork(structure, prior=0.5).fit(frame)
+    distances = []
+    for n in (2500, 20_000):
+        few = with_holes(true.sample(n, random_state=n), 0.2, n)
+        learned = nm.BayesianNetwork(structure, prior=0.5, states=true.states_).fit(few)
+        fresh = true.sample(20_000, random_state=1)
+        distances.append(float(np.mean(true.score_samples(fresh) - learned.score_samples(fresh))))
+    assert 0 < distances[1] < distances[0] / 3
+
+
+# ---------------------------------------------------------------------------------------------------------------- use
+
+
+def test_imputations_and_samples():
+    bn = asia()
+    frame = with_holes(bn.sample(500, random_state=0), 0.4, 1)
+    filled = bn.impute(frame)
+    assert not filled.isna().any().any()
+    pd.testing.assert_frame_equal(filled.where(frame.notna()), frame)
+    twice = bn.impute(frame, draws=2, random_state=0)
+    assert len(twice) == 2
+    assert not twice[0].equals(twice[1])
+    drawn = bn.sample(4000, evidence={"dysp": "yes"}, random_state=0).to_pandas()
+    assert (drawn["dysp"] == "yes").all()
+    # 4,000 draws: within 5 standard errors of P(bronc | dysp) = .834
+    assert abs((drawn["bronc"] == "yes").mean() - 0.833967336) < 5 * np.sqrt(0.14 / 4000)
+    states, chance = bn.most_probable({"dysp": "yes"})
+    assert states["bronc"] == "yes"
+    assert 0 < chance < 1
+
+
+def test_a_target_is_predicted_from_the_others():
+    bn = asia()
+    frame = bn.sample(300, random_state=0).to_pandas()
+    chance = bn.predict_proba(frame, "bronc")
+    without = bn.posterior(frame.drop(columns=["bronc"]))["bronc"]
+    np.testing.assert_array_equal(chance, without)
+    np.testing.assert_array_equal(bn.predict(frame, "bronc") == "yes", chance[:, 0] > 0.5)
+
+
+def test_soft_evidence():
+    """A test that is nine times as likely with bronchitis: Bayes' rule by hand."""
+    bn = asia()
+    prior = bn.query(["bronc"])["bronc"]["yes"]
+    found = bn.query(["bronc"], soft_evidence={"bronc": {"yes": 0.9, "no": 0.1}})["bronc"]["yes"]
+    assert found == pytest.approx(0.9 * prior / (0.9 * prior + 0.1 * (1 - prior)))
+
+
+def test_storage(tmp_path):
+    frame = with_holes(asia().sample(200, random_state=0), 0.2, 0).drop(columns=["lung"])
+    bn = nm.BayesianNetwork(asia().parents_, hidden={"lung": 2}, random_state=0, prior=1.0).fit(frame)
+    bn.save(tmp_path / "net.noumena")
+    again = nm.load(tmp_path / "net.noumena")
+    np.testing.assert_array_equal(again.score_samples(frame), bn.score_samples(frame))
+    assert again.query(["dysp"]) == bn.query(["dysp"])
+
+
+def test_criteria():
+    frame = with_holes(asia().sample(200, random_state=0), 0.2, 0)
+    bn = nm.BayesianNetwork(asia().parents_, prior=1.0).fit(frame)
+    assert bn.bic(frame) == pytest.approx(-2 * bn.log_likelihood_ + 18 * np.log(200))
+    assert bn.aic(frame) == pytest.approx(-2 * bn.log_likelihood_ + 36)
+    assert bn.score(frame) == pytest.approx(bn.log_likelihood_ / 200)
+
+
+# ------------------------------------------------------------------------------------------------------------- trouble
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"structure": {"a": ["c"], "b": ["a"], "c": ["b"]}}, r"has a cycle: \w → \w → \w → \w"),
+        ({"structure": {"a": [], "b": ["a"]}}, "the table has 'c', but the structure does not"),
+        ({"structure": {"a": [], "b": ["a"], "c": ["d"]}}, "the structure has 'd', but the table does not"),
+        ({"structure": {"a": [], "b": ["a"], "c": ["h"]}, "hidden": {"h": 1}}, "hidden node 'h' needs at least 2"),
+        ({"structure": {"a": ["a"], "b": [], "c": []}}, "node 'a' has parents"),
+        ({"structure": [("a", "b", "c")]}, "an edge is a pair"),
+        ({"fixed": {"a": [0.5, 0.6]}}, "the table of 'a' sums to 1.1 and not to 1"),
+        ({"fixed": {"a": [0.5, 0.25, 0.25]}}, r"the table of 'a' has shape \(3,\), expected \(2,\)"),
+        ({"tied": [("a", "b")], "structure": {"a": [], "b": ["a"], "c": []}}, "tied nodes 'a', 'b' have tables of"),
+        ({"prior": -1.0}, "prior of 'a' must be a count of at least 0"),
+        ({"states": {"a": ["x", "y"]}, "table": {"a": ["x", "z"]}}, "column 'a' holds 'z' at row 1"),
+        ({"table": {"a": ["x", "x"]}}, r"column 'a' has one state only"),
+        ({"fixed": {"a": [1.0, 0.0]}}, "a row with a='y', .* is impossible under the fixed tables"),
+    ],
+)
+def test_bad_input(settings, message):
+    table = pd.DataFrame({"a": ["x", "y"], "b": ["u", "v"], "c": ["s", "t"]}).assign(**settings.pop("table", {}))
+    with pytest.raises((nm.NetworkError, nm.DataError), match=message):
+        nm.BayesianNetwork(**settings).fit(table)
+
+
+def test_bad_questions():
+    bn = asia()
+    with pytest.raises(nm.NetworkError, match="no node 'cough': the network has asia, tub"):
+        bn.query(["cough"])
+    with pytest.raises(nm.NetworkError, match="node 'dysp' has no state 'maybe': it has 'yes', 'no'"):
+        bn.query(evidence={"dysp": "maybe"})
+    with pytest.raises(nm.NetworkError, match="tub='yes', either='no'. has probability 0"):
+        bn.query(evidence={"tub": "yes", "either": "no"})
+    frame = bn.sample(3, random_state=0).to_pandas()
+    frame.loc[1, ["tub", "either"]] = ["yes", "no"]
+    with pytest.raises(nm.NetworkError, match=r"row 1 \("):
+        bn.posterior(frame)
+    assert bn.score_samples(frame)[1] == -np.inf
+    with pytest.raises(nm.ColumnMismatchError, match="column 'age' is no node"):
+        bn.posterior(frame.assign(age=1))
+
+
+def test_a_network_too_large_for_exact_answers_names_its_clique():
+    names = [f"n{i}" for i in range(30)]
+    frame = pd.DataFrame(np.random.default_rng(0).integers(2, size=(50, 31)), columns=[*names, "all"])
+    with pytest.raises(nm.NetworkError, match="a table of .* entries for each row, over .*n0.*: more than"):
+        nm.BayesianNetwork({name: [] for name in names} | {"all": names[:25]}).fit(frame)
