@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import noumena as nm
+from conftest import real_path
 from noumena.core.block import Block
 from noumena.core.expectation import expectation
 from noumena.core.lanes import stack
@@ -199,7 +200,7 @@ def test_hundreds_of_nodes_do_not_underflow():
     graph = Graph((4,) * n, ((), *((v,) for v in range(n - 1))), (0, *([1] * (n - 1))), (False, False))
     network = Network((np.full(4, 0.25), table), Fixed((np.zeros(4), np.zeros((4, 4)))), graph, graph.plan(range(n)))
     x = np.full((2, n), np.nan)
-    x[0, ::2] = rng.integers(4, size=n // 2)
+    x[0, :600] = rng.integers(4, size=600)
     forward = np.log(np.full(4, 0.25))
     for v in range(n):
         if v:
@@ -300,9 +301,7 @@ def test_fixed_tables_stay_and_tied_ones_agree():
 
 @pytest.mark.slow
 def test_alarm_is_learned_back():
-    """KL(truth ‖ learned) with 20 % of the cells missing falls about as 1/n: below a third from 2,500 to 20,000 rows."""
-    from conftest import real_path
-
+    """KL(truth ‖ learned) with 20 % of the cells missing falls about as 1/n: to a third from 2,500 to 20,000 rows."""
     with gzip.open(real_path("networks/alarm_data.csv.gz"), "rt") as file:
         frame = pd.read_csv(file, dtype=str, keep_default_na=False)
     structure = {name: [] for name in frame.columns}
@@ -413,7 +412,7 @@ def test_bad_questions():
         bn.query(["cough"])
     with pytest.raises(nm.NetworkError, match="node 'dysp' has no state 'maybe': it has 'yes', 'no'"):
         bn.query(evidence={"dysp": "maybe"})
-    with pytest.raises(nm.NetworkError, match="tub='yes', either='no'. has probability 0"):
+    with pytest.raises(nm.NetworkError, match=r"tub='yes', either='no'\) has probability 0"):
         bn.query(evidence={"tub": "yes", "either": "no"})
     frame = bn.sample(3, random_state=0).to_pandas()
     frame.loc[1, ["tub", "either"]] = ["yes", "no"]
@@ -427,5 +426,5 @@ def test_bad_questions():
 def test_a_network_too_large_for_exact_answers_names_its_clique():
     names = [f"n{i}" for i in range(30)]
     frame = pd.DataFrame(np.random.default_rng(0).integers(2, size=(50, 31)), columns=[*names, "all"])
-    with pytest.raises(nm.NetworkError, match="a table of .* entries for each row, over .*n0.*: more than"):
+    with pytest.raises(nm.NetworkError, match=r"a table of .* entries for each row, over .*n0.*: more than"):
         nm.BayesianNetwork({name: [] for name in names} | {"all": names[:25]}).fit(frame)
