@@ -71,10 +71,16 @@ def pages(holes, swept, tmp_path_factory):
     )
     many = nm.Mixture(n_components=12, prior="default", random_state=0, max_iter=3, tol=0).fit(table)
     write_report(many, table, folder / "levels.html", standard_errors=False)
+    y = pd.Series(rng.random(300) < 0.5, name=HOSTILE).map({True: "W" * 60, False: "no"})
+    explained = nm.RegressionMixture(
+        4, "logistic", regressors=["town", "q0"], concomitant=[names[0]], prior="default", n_init=1, random_state=0,
+        max_iter=5, tol=0,
+    ).fit(table, y)  # fmt: skip
+    write_report(explained, table, folder / "regression.html", y=y, standard_errors=False)
     return folder
 
 
-@pytest.mark.parametrize("name", ["four", "twelve", "levels"])
+@pytest.mark.parametrize("name", ["four", "twelve", "levels", "regression"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows_and_the_console_stays_silent(pages, tmp_path, name, width):
     page = (pages / f"{name}.html").read_text(encoding="utf-8")

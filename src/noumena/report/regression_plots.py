@@ -23,10 +23,14 @@ from .style import INK, MUTED, RULE, SMALL, colour, dress, key, label, marker, n
 MOST_REGRESSORS, MOST_CONCOMITANT, MOST_COEFFICIENTS = 6, 3, 12
 #: Levels of one column that find room.
 MOST_LEVELS = 12
+#: Letters of their names that find room side by side; where there are more, names stand upright, each at most so long.
+_LETTERS, _LONGEST = 42, 14
 #: Half of a 95% interval, in standard errors.
 _TWO_SIDED = 1.959964
 #: Numbers with at most so many different values are moved apart a little, for their marks lie on each other.
 _FEW = 12
+#: Seeds of these moves along each axis: none that data are likely to be made with, for marks must not follow the data.
+_APART = (912_367, 912_389)
 _EDGE = [withStroke(linewidth=2.8, foreground="#ffffffa0")]
 
 
@@ -92,6 +96,9 @@ def regression_plot(fitted: FittedRegression, columns: Sequence[str | int] | Non
         points = np.column_stack([_apart(covariate, sample), _response_apart(fitted, sample)])
         draw_points(axes, points, np.zeros(len(sample), dtype=bool), posterior, fitted, pixels=marks_in_pixels)
         _draw_curves(axes, covariate, curve)
+        if covariate.levels is None:
+            ends = np.append(points[:, 0], covariate.grid[[0, -1]])  # marks that were moved apart are in sight
+            axes.set_xlim(*padded(float(ends.min()), float(ends.max())))
         label(axes, y=shown(fitted.expectation))
         _response_axis(axes, fitted, curves)
     for axes, covariate in zip(grid[len(room.regressors) :], room.concomitant, strict=False):
@@ -126,7 +133,7 @@ def _apart(covariate: Covariate, sample: np.ndarray) -> np.ndarray:
         width = 0.15 * float(np.diff(different).min())
     else:
         return values
-    return values + np.random.default_rng(0).uniform(-width, width, len(values))
+    return values + np.random.default_rng(_APART[0]).uniform(-width, width, len(values))
 
 
 def _response_apart(fitted: FittedRegression, sample: np.ndarray) -> np.ndarray:
@@ -134,7 +141,7 @@ def _response_apart(fitted: FittedRegression, sample: np.ndarray) -> np.ndarray:
     if fitted.estimator.family == "normal":
         return y
     width = 0.035 if fitted.classes else 0.15
-    return y + np.random.default_rng(1).uniform(-width, width, len(y))
+    return y + np.random.default_rng(_APART[1]).uniform(-width, width, len(y))
 
 
 def _draw_curves(axes: Axes, covariate: Covariate, curves: np.ndarray) -> None:
@@ -154,7 +161,11 @@ def _draw_curves(axes: Axes, covariate: Covariate, curves: np.ndarray) -> None:
         return
     axes.set_xlim(-0.6, min(len(grid), MOST_LEVELS) - 0.4)
     some = covariate.called[:MOST_LEVELS]
-    axes.set_xticks(range(len(some)), [shown(level, 48 // max(len(some), 2)) for level in some], parse_math=False)
+    long = max(map(len, some)) * len(some) > _LETTERS
+    names = [shown(level, _LONGEST if long else _LETTERS) for level in some]
+    axes.set_xticks(range(len(some)), names, parse_math=False)
+    if long:
+        axes.tick_params(axis="x", labelrotation=90 if len(some) > 1 else 0)
     if len(some) < len(grid):
         label(axes, x=f"{shown(covariate.name)} (the first {len(some)} of {len(grid)} levels)")
 
