@@ -57,6 +57,7 @@ _HOME = {
         ),
         "noumena.core.errors",
     ),
+    "BifError": "noumena.data.bif",
     "InformationError": "noumena.models.standard_errors",
     "NetworkError": "noumena.estimators.network_answers",
     "OutputError": "noumena.estimators.storage",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from .core.model import Model as Model
     from .core.result import Status as Status
     from .core.result import Trace as Trace
+    from .data.bif import BifError as BifError
     from .data.table import TableFileError as TableFileError
     from .datasets import penguins_path as penguins_path
     from .estimators.bayesian_network import BayesianNetwork as BayesianNetwork

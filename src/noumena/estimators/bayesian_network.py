@@ -14,6 +14,7 @@ from ..core.lanes import stack
 from ..core.model import Fixed
 from ..core.restarts import fit_best
 from ..core.result import Fit, Status, Trace
+from ..data.bif import read_bif
 from ..data.coded import Levels, levels_of, read_columns
 from ..data.source import Source
 from ..data.summary import summarise
@@ -151,6 +152,20 @@ class BayesianNetwork(NetworkAnswers):
         nothing = Trace(np.array([np.nan]), np.array([True]))
         made._adopt(Fit(model, np.nan, np.nan, Status.COMPLETED, nothing))
         return made
+
+    @classmethod
+    def from_bif(cls, path: str | os.PathLike[str], **settings: Any) -> Self:
+        """A network with the tables of a BIF file, plain or gzip; its states are text.
+
+        Raises
+        ------
+        BifError
+            Naming file, line and column.
+        NetworkError
+            As `from_tables`.
+        """
+        read = read_bif(path)
+        return cls.from_tables(read.parents, read.tables, read.states, **settings)
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn the tables by EM.
@@ -446,4 +461,6 @@ def _checked_table(table: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
             f"the table of {name!r} sums to {array.sum(axis=-1)[where]:.6g} and not to 1"
             + (f", for the parents' states number {tuple(map(int, where))}" if where else "")
         )
-    return array / array.sum(axis=-1, keepdims=True)
+    # sums that are off by no more than the rounding of their terms are 1: a stored table comes back bit for bit
+    exact = off <= shape[-1] * np.finfo(float).eps
+    return np.where(exact[..., None], array, array / array.sum(axis=-1, keepdims=True))

@@ -1,5 +1,7 @@
 """What a Bayesian network answers: queries, posteriors of tables, completions, samples."""
 
+import gzip
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import ColumnMismatchError, NoumenaError
 from ..core.result import Status, Trace
+from ..data.bif import bif_text
 from ..data.coded import Columns, Levels, codes, decoded, read_columns
 from ..data.output import table_of
 from ..models.network import Network
 from ..models.network_queries import completed, completions, joint_posterior, posteriors
 from .inputs import refuse_sparse, row_weights
 from .parameters import integer
+from .storage import write_atomically
 
 
 class NetworkError(NoumenaError, ValueError):
@@ -307,6 +311,20 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         log, drawn = completed(self._model, np.tile(row, (n, 1)), "draw", self._rng(random_state))
         self._refuse_impossible(log[:1], row[None])
         return pa.table(self._columns(drawn))
+
+    def to_bif(self, path: str | os.PathLike[str]) -> None:
+        """Write the network as BIF text, with gzip where the name ends in ``.gz``; probabilities are not rounded.
+
+        Raises
+        ------
+        BifError
+            For names that BIF has not; states that are not text are written as text.
+        OutputError
+            Where the file cannot be written; what was there before is untouched.
+        """
+        check_is_fitted(self)
+        text = bif_text(self.states_, self.parents_, self.tables_).encode()
+        write_atomically(path, gzip.compress(text, mtime=0) if os.fspath(path).endswith(".gz") else text)
 
     def _node_of_fitted(self, name: str) -> int:
         check_is_fitted(self)
