@@ -104,7 +104,7 @@ class Product(Family):
                 found.append(function(part, *own))
                 continue
             for earlier in before:
-                own[0] = _after(own[0], earlier)
+                own[0] = after(own[0], earlier)
             found.append(function(part, *own))
             before = [found[-1]]
         return found
@@ -164,7 +164,7 @@ class ProductChart(Chart):
         return ProductParameters(tuple(part.parameters(own) for part, own in self._each(theta)))
 
 
-def _after(tree: Any, earlier: Any) -> Any:
+def after(tree: Any, earlier: Any) -> Any:
     """The tree, as something that cannot be computed with before ``earlier`` is known."""
     numbers = [leaf for leaf in jax.tree.leaves(earlier) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     nothing = 0.0 * sum((jnp.sum(leaf) for leaf in numbers), start=jnp.asarray(0.0))

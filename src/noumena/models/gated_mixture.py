@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ..core.block import Block
 from ..families.design import DesignFrame, solved
+from ..families.product import after
 from .mixture import NEVER, Mixture, MixtureNatural
 
 
@@ -124,7 +125,8 @@ class GatedMixture(Mixture):
     def update(self, stats: MixtureNatural) -> Self:
         count = jnp.where(self.active, stats.constant, 0.0)
         parameters = self.family.maximise(count, stats.family, self.parameters)
-        return type(self)(self.family, count / jnp.sum(count), parameters, self.active, self.gate.maximise(stats.gate))
+        gate = self.gate.maximise(after(stats.gate, parameters))  # two factorisations side by side may hang
+        return type(self)(self.family, count / jnp.sum(count), parameters, self.active, gate)
 
     def first(self, size: int) -> "GatedMixture":
         plain = super().first(size)
