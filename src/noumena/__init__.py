@@ -20,6 +20,8 @@ _HOME = {
     "StudentTMixture": "noumena.estimators.student_t_mixture",
     "LatentClassAnalysis": "noumena.estimators.latent_class",
     "load": "noumena.estimators.storage",
+    "learn_structure": "noumena.estimators.structure_learning",
+    "LearnedStructure": "noumena.estimators.structure_learning",
     "select": "noumena.estimators.selection",
     "Selection": "noumena.estimators.selection",
     "bootstrap_test": "noumena.estimators.bootstrap_test",
@@ -99,6 +101,8 @@ if TYPE_CHECKING:
     from .estimators.selection import select as select
     from .estimators.storage import OutputError as OutputError
     from .estimators.storage import load as load
+    from .estimators.structure_learning import LearnedStructure as LearnedStructure
+    from .estimators.structure_learning import learn_structure as learn_structure
     from .estimators.student_t_mixture import StudentTMixture as StudentTMixture
     from .families.normal_inverse_wishart import NormalInverseWishart as NormalInverseWishart
     from .models.standard_errors import InformationError as InformationError

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -26,11 +26,9 @@ from .inputs import refuse_sparse, row_weights
 from .mixture_fitter import double_precision, printer
 from .mixture_fitting import Problem, merged
 from .network_answers import NetworkAnswers, NetworkError, named
+from .network_structure import METHODS, parents_of, refuse_cycles
 from .parameters import integer, real
 from .storage import save
-
-Structure: TypeAlias = Mapping[str, Sequence[str]] | Sequence[tuple[str, str]]
-"""Parents by node, or edges (parent, child)."""
 
 #: A network is refused if its largest product does not fit here, for the fewest rows that are treated at once.
 MOST_ENTRIES = 8_000_000
@@ -47,9 +45,10 @@ class BayesianNetwork(NetworkAnswers):
 
     Parameters
     ----------
-    structure : mapping or sequence of pairs, optional
+    structure : mapping, sequence of pairs or str, optional
         From each node to its parents, ``{"d": ["c"], "c": ["a", "b"]}``, or edges ``[("a", "c"), ("b", "c")]``. Every
-        column of the table must occur; a node without edges is ``"x": []``. None: no edges.
+        column of the table must occur; a node without edges is ``"x": []``. None: no edges. ``"chow-liu"``,
+        ``"hill-climbing"`` and ``"structural-em"`` learn it as `learn_structure` does, with its defaults.
     hidden : mapping, optional
         From each node that is never observed to its number of states (or to their names).
     states : mapping, optional
@@ -146,7 +145,7 @@ class BayesianNetwork(NetworkAnswers):
         """
         made = cls(dict(parents), states=dict(states), **settings)
         names = tuple(parents)
-        made._understand(names, {name: tuple(states[name]) for name in names})
+        made._understand(names, {name: tuple(states[name]) for name in names}, dict(parents))
         found = tuple(_checked_table(tables[name], made._shape(name), name) for name in names)
         model = Network(found, Fixed(tuple(np.zeros(t.shape) for t in found)), made._graph, made._plan())
         nothing = Trace(np.array([np.nan]), np.array([True]))
@@ -194,7 +193,14 @@ class BayesianNetwork(NetworkAnswers):
         ConvergenceWarning
             Where ``max_iter`` was not enough.
         """
-        problem = self._problem(X, sample_weight)
+        self._learn(self._problem(X, sample_weight))
+        if self.status_ not in (Status.CONVERGED, Status.COMPLETED):
+            message = f"after {self.n_iter_} iterations: {self.status_.message}"
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def _learn(self, problem: Problem) -> None:
+        """The tables of the structure that is understood."""
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         accelerator(self.accelerate)  # refuses unknown names
         n_init = integer("n_init", (10 if self.hidden else 1) if self.n_init is None else self.n_init, 1)
@@ -211,10 +217,6 @@ class BayesianNetwork(NetworkAnswers):
                 progress=printer(self.verbose),
             )[0]
             self._adopt(fit)
-        if self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
-        return self
 
     def _problem(self, X: Any, sample_weight: Any) -> Problem:
         refuse_sparse(self, X)
@@ -232,7 +234,8 @@ class BayesianNetwork(NetworkAnswers):
         for name, own in levels.items():
             if len(own) < 2:
                 raise DataError(f"column {name!r} has one state only ({own!r}): it tells nothing, leave it out")
-        self._understand((*columns.names, *hidden), levels | hidden)
+        structure = self._structure_for(X, sample_weight) if isinstance(self.structure, str) else self.structure
+        self._understand((*columns.names, *hidden), levels | hidden, structure)
         self.n_features_in_ = len(columns.names)
         self.feature_names_in_ = np.asarray(columns.names, dtype=object)
         table = ArrayTable(array=self._coded(columns), names=self.nodes_)
@@ -248,9 +251,27 @@ class BayesianNetwork(NetworkAnswers):
             found[name] = levels
         return found
 
-    def _understand(self, nodes: tuple[str, ...], levels: Mapping[str, Levels]) -> None:
+    def _structure_for(self, X: Any, sample_weight: Any) -> Any:
+        """What `learn_structure` finds, where it is to be learned."""
+        if self.structure not in METHODS:
+            raise NetworkError(
+                f"structure={self.structure!r}: pass a mapping from nodes to parents, edges, or one of "
+                f"{', '.join(map(repr, METHODS))}"
+            )
+        given = [name for name in ("hidden", "fixed", "tied") if getattr(self, name)]
+        if given:
+            raise NetworkError(
+                f"structure={self.structure!r} cannot go with {given[0]}, which needs edges that are known: call "
+                "learn_structure (hidden nodes keep the edges in its required) and pass what it finds"
+            )
+        from .structure_learning import learn_structure  # it fits networks itself
+
+        settings: dict[str, Any] = {"states": self.states, "random_state": self.random_state}
+        return learn_structure(X, self.structure, sample_weight=sample_weight, **settings).parents
+
+    def _understand(self, nodes: tuple[str, ...], levels: Mapping[str, Levels], structure: Any) -> None:
         """Set nodes, parents, states and the graph."""
-        parents = _parents(self.structure, nodes)
+        parents = parents_of(structure, nodes)
         known, said = set(nodes), set(parents).union(*parents.values())
         unknown = sorted(said - known, key=str)
         if unknown:
@@ -258,7 +279,7 @@ class BayesianNetwork(NetworkAnswers):
                 f"the structure has {', '.join(map(repr, unknown))}, but the table does not: add the column, or "
                 'declare it hidden with a number of states, hidden={"…": 2}'
             )
-        missing = [name for name in nodes if self.structure is not None and name not in said]
+        missing = [name for name in nodes if structure is not None and name not in said]
         if missing:
             raise DataError(
                 f"the table has {', '.join(map(repr, missing))}, but the structure does not: add it (a node without "
@@ -266,7 +287,7 @@ class BayesianNetwork(NetworkAnswers):
             )
         self.nodes_ = tuple(str(name) for name in nodes)
         self.parents_ = {name: tuple(parents.get(name, ())) for name in nodes}
-        _refuse_cycles(self.parents_)
+        refuse_cycles(self.parents_)
         self.states_ = {name: tuple(levels[name]) for name in nodes}
         place = {name: i for i, name in enumerate(nodes)}
         table_of, kinds = self._sharing(place)
@@ -407,43 +428,10 @@ class BayesianNetwork(NetworkAnswers):
 
     def _from_state(self, state: dict[str, Any]) -> None:
         nodes = tuple(state["nodes"])
-        self._understand(nodes, dict(zip(nodes, map(tuple, state["states"]), strict=True)))
+        self._understand(nodes, dict(zip(nodes, map(tuple, state["states"]), strict=True)), state["parents"])
         model = Network(tuple(state["tables"]), Fixed(tuple(state["pseudo"])), self._graph, self._plan())
         trace = Trace(state["objective"], state["accepted"])
         self._adopt(Fit(model, float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace))
-
-
-def _parents(structure: Any, nodes: tuple[str, ...]) -> dict[str, list[str]]:
-    if structure is None:
-        return {name: [] for name in nodes}
-    if isinstance(structure, Mapping):
-        found = {child: [own] if isinstance(own, str) else list(own) for child, own in structure.items()}
-    elif isinstance(structure, str):
-        raise NetworkError(f"structure={structure!r}: pass a mapping from nodes to parents, or edges")
-    else:
-        found = {}
-        for edge in structure:
-            if len(edge) != 2:
-                raise NetworkError(f"an edge is a pair (parent, child), not {edge!r}")
-            found.setdefault(edge[1], []).append(edge[0])
-    for child, own in found.items():
-        if len(set(own)) < len(own) or child in own:
-            raise NetworkError(f"node {child!r} has parents {own!r}: each may occur once, and the node itself never")
-    return found
-
-
-def _refuse_cycles(parents: Mapping[str, Sequence[str]]) -> None:
-    left = {name: set(own) for name, own in parents.items()}
-    while left:
-        free = [name for name, own in left.items() if not own & set(left)]
-        if not free:
-            path = [next(iter(left))]
-            while path[-1] not in path[:-1]:
-                path.append(next(p for p in parents[path[-1]] if p in left))
-            cycle = path[path.index(path[-1]) :][::-1]
-            raise NetworkError(f"the structure has a cycle: {' → '.join(map(str, cycle))}: turn or remove an edge")
-        for name in free:
-            del left[name]
 
 
 def _checked_table(table: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
