@@ -229,9 +229,11 @@ def test_the_report_of_a_regression(model: Path, table: Path) -> None:
     assert "These are not the rows" not in page
 
 
-def test_a_model_that_was_fitted_elsewhere_needs_to_be_told_its_response(table: Path, frame: pd.DataFrame) -> None:
+def test_a_model_knows_its_response_by_name_or_needs_to_be_told(table: Path, frame: pd.DataFrame) -> None:
     used = frame.dropna(subset=["x", "y"])
-    noumena.RegressionMixture(2, n_init=2, random_state=0).fit(used[["x"]], used["y"]).save("m.noumena")
+    noumena.RegressionMixture(2, n_init=2, random_state=0).fit(used[["x"]], used["y"]).save("named.noumena")
+    assert "rows                    198" in run("score", "named.noumena", table).stdout
+    noumena.RegressionMixture(2, n_init=2, random_state=0).fit(used[["x"]], used["y"].to_numpy()).save("m.noumena")
     assert "name it with --response" in refused("score", "m.noumena", table)
     assert "rows                    198" in run("score", "m.noumena", table, "--response", "y").stdout
     assert run("predict", "m.noumena", table).stdout.startswith("expected\n")

@@ -64,12 +64,8 @@ def covariates_of(estimator: Any) -> list[str]:
 
 
 def response_of(estimator: Any, said: str | None) -> str | None:
-    """The column of the responses: as said, or the only one of the fit's table that is no covariate, and its last."""
-    if said is not None:
-        return said
-    names, covariates = list(getattr(estimator, "feature_names_in_", [])), covariates_of(estimator)
-    left = [name for name in names if name not in covariates]
-    return str(left[0]) if left == names[-1:] and left else None
+    """The column of the responses: as said, or as it was called at the fit."""
+    return said if said is not None else getattr(estimator, "response_name_", None)
 
 
 def rows_of(

@@ -322,6 +322,8 @@ def fit(
                 progress=progress,
             )
             estimator = selection.estimator_
+    if response is not None:
+        estimator.response_name_ = response
     estimator.save(out)
     print_summary(estimator, data, selection, response)
     say(f"{out}: the model")

@@ -176,7 +176,7 @@ def regression_training(
     if not used:
         raise DataError(f"{path}: no column is left to explain {response!r}: drop fewer, or name --regressors")
     rows, lacking = complete_rows(path, table, [response, *used])
-    # With the response at the end, for then the stored model knows its name: the last column, and no covariate.
+    # with the response, which the report reads
     return Training(
         rows=table.select([*used, response]).filter(rows),
         n_rows=int(rows.sum()),

@@ -82,6 +82,8 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
     membership_coef_, membership_intercept_ : array, shapes (K, q) and (K,)
         Log odds of each component against the first, by concomitant variable.
     membership_names_ : tuple of str
+    response_name_ : str or None
+        What the response is called, where it was passed as a named column.
     classes_ : tuple
         The two values of a logistic response; the second is the one whose probability is predicted.
     log_likelihood_, n_parameters_, trace_, status_, converged_, n_iter_
@@ -103,6 +105,7 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
     [-1.0, 2.0]
     """
 
+    response_name_: str | None
     coef_: np.ndarray
     intercept_: np.ndarray
 
@@ -172,6 +175,8 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         if self.family not in REGRESSIONS:
             raise ValueError(f"family={self.family!r}: choose among {', '.join(REGRESSIONS)}")
         refuse_sparse(self, X)
+        name = getattr(y, "name", None)
+        self.response_name_ = name if isinstance(name, str) else None
         columns = read_columns(X)
         check_least_rows(columns.n_rows, len(columns.arrays), 2)
         weight = row_weights(sample_weight, columns.n_rows)
@@ -455,10 +460,12 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
             "design": self._design,
             "gate_design": self._gate_design,
             "classes": list(getattr(self, "classes_", ())),
+            "response_name": self.response_name_,
         }
 
     def _from_state(self, state: dict[str, Any]) -> None:
         self._design, self._gate_design = state["design"], state["gate_design"]
+        self.response_name_ = state["response_name"]
         if state["classes"]:
             self.classes_ = tuple(state["classes"])
         super()._from_state(state)
