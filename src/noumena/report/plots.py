@@ -4,7 +4,7 @@ Every function returns a `matplotlib.figure.Figure` of its own: no window, no gl
 ``figure.savefig(path)``; notebooks show it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from .fitted import Ellipsoids, FittedMixture, taken_apart
 from .levels import draw_levels, fitting, level_bars, levels_size
 from .marginals import MOST_PANELS, draw_panels, panels, panels_size
 from .membership import Drawn, rows_to_draw, separation_by_columns
+from .network import is_network, network_plot
 from .regression import is_regression, regression_taken_apart
 from .regression_plots import regression_plot
 from .rows import Missing, missing_patterns
@@ -41,9 +42,15 @@ _MOST_PATTERNS, _MOST_COLUMNS = 12, 20
 
 
 def plot(
-    subject: Any, X: Any = None, y: Any = None, *, columns: Sequence[str | int] | None = None, sample_weight: Any = None
+    subject: Any,
+    X: Any = None,
+    y: Any = None,
+    *,
+    columns: Sequence[str | int] | None = None,
+    sample_weight: Any = None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Draw a fitted mixture over its data, or a selection.
+    """Draw a fitted mixture over its data, a Bayesian network, or a selection.
 
     Columns that are normals, or t distributions, in every component: one as a histogram with the components' densities;
     two to six as every pair, with the 95% ellipse of each component; more as the plane in which the components differ
@@ -53,9 +60,12 @@ def plot(
     Mixtures of regressions: the response against each regressor with what each component expects, the other regressors
     at their means or most common levels; then the weights along each concomitant variable.
 
+    Bayesian networks: parents above their children, each node with the marginal probabilities of its states where there
+    are at most 40 nodes. No table is needed.
+
     Parameters
     ----------
-    subject : mixture estimator or Selection
+    subject : mixture estimator, BayesianNetwork or Selection
     X : table
         The rows to draw, for a mixture: at most 5,000, a random sample of more. Rows without any observed cell are left
         out.
@@ -66,6 +76,8 @@ def plot(
         components best are drawn, and the figure says so.
     sample_weight : array, shape (n_rows,), optional
         What each row counts in histograms and shares.
+    evidence : mapping, optional
+        For a Bayesian network: from nodes to states that are known; the probabilities are given these.
 
     Returns
     -------
@@ -83,6 +95,12 @@ def plot(
     """
     if hasattr(subject, "table_") and hasattr(subject, "criterion"):
         return _plot_selection(subject)
+    if is_network(subject):
+        if not (X is None and y is None and columns is None and sample_weight is None):
+            raise TypeError("plot: a network is drawn without a table: leave out all but evidence")
+        return network_plot(subject, evidence)
+    if evidence is not None:
+        raise TypeError(f"plot: evidence is for Bayesian networks, not for a {type(subject).__name__}: leave it out")
     if is_regression(subject):
         return regression_plot(regression_taken_apart(subject, X, y, "plot", sample_weight), columns)
     if y is not None:
