@@ -108,7 +108,7 @@ def natural_of(model: Model) -> Natural:
 @jax.jit
 def _add_curvature(model: Model, natural: Natural, directions: Natural, block: Block, total: Natural) -> Natural:
     def stats(natural: Natural, piece: Block) -> Natural:
-        return jax.grad(lambda natural: jnp.sum(piece.weight * model.bound(natural, piece)))(natural)
+        return jax.grad(lambda own: jnp.sum(piece.weight * model.bound(model.prepare(own), piece)))(natural)
 
     def step(total: Natural, piece: Block) -> tuple[Natural, None]:
         def along(direction: Natural) -> Natural:

@@ -87,7 +87,7 @@ class BayesianNetwork(NetworkAnswers):
     >>> seen = [["rain", None, "wet"], ["dry", "on", "wet"], [None, "off", "dry"], ["rain", "off", "wet"]]
     >>> bn = nm.BayesianNetwork({"x2": ["x0", "x1"], "x0": [], "x1": []}, prior=0.5).fit(seen)
     >>> round(bn.query(["x0"], evidence={"x2": "wet"})["x0"]["rain"], 2)
-    0.59
+    0.66
     """
 
     def __init__(

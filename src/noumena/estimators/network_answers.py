@@ -1,4 +1,4 @@
-"""What a Bayesian network answers: queries, posteriors of tables, completions, samples."""
+"""What a Bayesian network answers: queries, posteriors of tables, completions, samples, standard errors."""
 
 import gzip
 import os
@@ -17,9 +17,15 @@ from ..core.result import Status, Trace
 from ..data.bif import bif_text
 from ..data.coded import Columns, Levels, codes, decoded, read_columns
 from ..data.output import table_of
-from ..models.network import Network
+from ..data.summary import summarise
+from ..data.table import ArrayTable
+from ..models.network import Graph, Network
 from ..models.network_queries import completed, completions, joint_posterior, posteriors
+from ..models.standard_errors import StandardErrors
 from .inputs import refuse_sparse, row_weights
+from .mixture_fitter import double_precision
+from .mixture_fitting import Problem, merged
+from .network_uncertainty import table_errors
 from .parameters import integer
 from .storage import write_atomically
 
@@ -31,6 +37,9 @@ class NetworkError(NoumenaError, ValueError):
 class NetworkAnswers(DensityMixin, BaseEstimator):
     """Base of the Bayesian networks: what can be asked of one whose tables are known."""
 
+    tol: float
+    max_iter: int
+    accelerate: str | None
     random_state: Any
     hidden: Mapping[str, Any] | None
     nodes_: tuple[str, ...]
@@ -42,6 +51,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
     trace_: Trace
     status_: Status
     n_iter_: int
+    _graph: Graph
     _model: Network
 
     def __sklearn_tags__(self) -> Tags:
@@ -311,6 +321,48 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         log, drawn = completed(self._model, np.tile(row, (n, 1)), "draw", self._rng(random_state))
         self._refuse_impossible(log[:1], row[None])
         return pa.table(self._columns(drawn))
+
+    def standard_errors(
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        method: str = "observed",
+        n_bootstrap: int = 200,
+        random_state: Any = None,
+    ) -> StandardErrors:
+        """Standard errors of the entries of the tables: ``errors.tables[node]`` has the shape of ``tables_[node]``.
+
+        NaN where there is none: at probabilities of 0 and 1, for parents' states that no row has, in fixed tables.
+
+        Parameters
+        ----------
+        X : table
+            The rows that the network was fitted on.
+        sample_weight : array, shape (n_rows,), optional
+        method : {"observed", "bootstrap"}, default="observed"
+            The inverse of the observed information of the log likelihood, in log odds; or refits of ``n_bootstrap``
+            tables of rows drawn with replacement, from the estimate on.
+        n_bootstrap : int, default=200
+        random_state : int, RandomState or None
+            For the bootstrap; the estimator's own where None.
+
+        Raises
+        ------
+        InformationError
+            Where the information has no inverse: hidden nodes may have more states than the rows determine.
+        """
+        if method not in ("observed", "bootstrap"):
+            raise ValueError(f'method={method!r}: choose "observed" or "bootstrap"')
+        draws = integer("n_bootstrap", n_bootstrap, 2) if method == "bootstrap" else None
+        table = ArrayTable(array=self._rows(X), names=self.nodes_)
+        weight = row_weights(sample_weight, table.n_rows)
+        problem = merged(Problem(table, summarise(table, weight), weight, None))
+        settings: Any = {"tol": self.tol, "max_iter": self.max_iter, "accelerate": self.accelerate}
+        with double_precision():
+            errors = table_errors(self._model, problem, draws, self._rng(random_state), **settings)
+        owned = zip(self.nodes_, self._graph.table_of, strict=True)
+        return StandardErrors({"tables": {name: errors[own] for name, own in owned}}, method)
 
     def to_bif(self, path: str | os.PathLike[str]) -> None:
         """Write the network as BIF text, with gzip where the name ends in ``.gz``; probabilities are not rounded.

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import NoumenaWarning
 from ..core.result import Status
 from ..models.mixture import Mixture
-from ..models.standard_errors import DIRECTIONS, observed_errors
+from ..models.standard_errors import DIRECTIONS, MixtureChart, observed_errors
 from .mixture_fitting import Problem, Settings, fit_mixtures
 
 #: What users see of a mixture: its weights (or its gate), and its components.
@@ -20,7 +20,8 @@ Reported = tuple[np.ndarray, Any]
 
 def observed(model: Mixture, problem: Problem) -> Reported:
     """Standard errors from the observed information, for a model whose arrays are NumPy's."""
-    return observed_errors(model, problem.blocks(model.family, DIRECTIONS * len(model.weights)))
+    blocks = problem.blocks(model.family, DIRECTIONS * len(model.weights))
+    return observed_errors(model, MixtureChart.around(model), blocks)
 
 
 def bootstrap(

@@ -1,8 +1,8 @@
-"""How far off the estimates may be: the observed information of a mixture, by automatic differentiation."""
+"""How far off the estimates may be: the observed information of a model, by automatic differentiation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ from ..core.block import Block
 from ..core.errors import NoumenaError
 from ..core.expectation import curvature, expectation
 from ..core.lanes import stack
+from ..core.model import Model, Natural
 from ..families.chart import NEAR_EDGE, Chart
 from .gated_mixture import GatedMixture, GateNatural
 from .mixture import Mixture, MixtureNatural
@@ -55,6 +56,28 @@ class StandardErrors:
         if name in values:
             return values[name]
         raise AttributeError(f"no standard errors of {name!r}: there are those of {', '.join(values)}")
+
+
+class Coordinates(Protocol):
+    """Coordinates θ of shape (p,) of a whole model, all 0 at the estimate."""
+
+    @property
+    def size(self) -> int:
+        """p, the number of free parameters."""
+        ...
+
+    @property
+    def held(self) -> Bool[np.ndarray, " p"]:
+        """Coordinates that the rows do not determine, or along which the estimate lies at an edge."""
+        ...
+
+    def natural(self, theta: Float[Array, " p"]) -> Natural:
+        """The model's natural parameters."""
+        ...
+
+    def reported(self, theta: Float[Array, " p"]) -> Any:
+        """What users see of the model."""
+        ...
 
 
 class MixtureChart(eqx.Module):
@@ -129,7 +152,7 @@ class MixtureChart(eqx.Module):
 
 
 @eqx.filter_jit
-def _derivatives(chart: MixtureChart, stats: MixtureNatural) -> tuple[Any, Array, Any]:
+def _derivatives(chart: Coordinates, stats: Natural) -> tuple[Any, Array, Any]:
     """∂η/∂θ, Σ_j S_j ∂²η_j/∂θ² and ∂(what is reported)/∂θ at θ = 0."""
     zero = jnp.zeros(chart.size)
 
@@ -140,7 +163,7 @@ def _derivatives(chart: MixtureChart, stats: MixtureNatural) -> tuple[Any, Array
     return jax.jacfwd(chart.natural)(zero), jax.jacfwd(jax.grad(weighted))(zero), jax.jacfwd(chart.reported)(zero)
 
 
-def observed_errors(model: Mixture, blocks: Iterable[Block]) -> tuple[np.ndarray, Any]:
+def observed_errors(model: Model, chart: Coordinates, blocks: Iterable[Block]) -> Any:
     """Standard errors by the delta method from the inverse of the observed information.
 
     With ℓ(η(θ)), −∂²ℓ/∂θ² = −(∂η/∂θ)ᵀ (∂S/∂η) (∂η/∂θ) − Σ_j S_j ∂²η_j/∂θ², where S = ∂ℓ/∂η is what the E-step gathers:
@@ -148,22 +171,23 @@ def observed_errors(model: Mixture, blocks: Iterable[Block]) -> tuple[np.ndarray
 
     Parameters
     ----------
-    model : Mixture
+    model : Model
         One model, in NumPy.
+    chart : Coordinates
+        Around it.
     blocks : iterable of Block
         The rows that the model was fitted on; iterated over several times.
 
     Returns
     -------
-    weights, components
-        Errors of what `MixtureChart.reported` gives.
+    tree of arrays
+        Errors of what the chart's `Coordinates.reported` gives.
 
     Raises
     ------
     InformationError
         Where the information has no inverse, or would be too large.
     """
-    chart = MixtureChart.around(model)
     p, free = chart.size, ~chart.held
     if p > MOST_PARAMETERS:
         raise InformationError(
@@ -192,8 +216,7 @@ def observed_errors(model: Mixture, blocks: Iterable[Block]) -> tuple[np.ndarray
         stuck = np.max(edge, axis=1, initial=0.0) > _HELD * np.max(np.abs(own), axis=1, initial=0.0)
         return np.where(stuck, np.nan, np.sqrt(np.maximum(variance, 0.0))).reshape(part.shape[:-1])
 
-    weights, components = parts
-    return errors(weights), jax.tree.map(errors, components)
+    return jax.tree.map(errors, parts)
 
 
 def _inverse(information: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
@@ -206,7 +229,7 @@ def _inverse(information: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
         raise InformationError(
             f"the observed information is not positive definite (eigenvalues {values[0]:.2g} to {values[-1]:.2g}, in "
             "units of its diagonal): the fit is not at an inner maximum, or some parameters are not determined by "
-            'these rows; lower tol, use fewer components, or method="bootstrap"'
+            'these rows; lower tol, use a smaller model, or method="bootstrap"'
         )
     return np.linalg.inv(unit) / np.outer(scale, scale)
 
