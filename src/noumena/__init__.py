@@ -22,6 +22,7 @@ _HOME = {
     "load": "noumena.estimators.storage",
     "learn_structure": "noumena.estimators.structure_learning",
     "LearnedStructure": "noumena.estimators.structure_learning",
+    "select_network": "noumena.estimators.network_selection",
     "select": "noumena.estimators.selection",
     "Selection": "noumena.estimators.selection",
     "bootstrap_test": "noumena.estimators.bootstrap_test",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from .estimators.merging import merge_components as merge_components
     from .estimators.mixture import Mixture as Mixture
     from .estimators.network_answers import NetworkError as NetworkError
+    from .estimators.network_selection import select_network as select_network
     from .estimators.regression_mixture import RegressionMixture as RegressionMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select

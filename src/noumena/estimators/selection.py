@@ -33,12 +33,12 @@ class Selection:
 
     Attributes
     ----------
-    estimator_ : mixture estimator
+    estimator_ : estimator
         The best candidate, fitted on all rows.
     table_ : pyarrow.Table
-        One row per candidate: n_components, covariance (if the estimator has it), log_likelihood, n_parameters, bic,
-        icl, aic (all three: lower is better), cv_log_likelihood (nats per held-out row, higher is better; null unless
-        asked for), status, n_iter.
+        One row per candidate. `select_network` says what its columns are for networks; for mixtures: n_components,
+        covariance (if the estimator has it), log_likelihood, n_parameters, bic, icl, aic (all three: lower is better),
+        cv_log_likelihood (nats per held-out row, higher is better; null unless asked for), status, n_iter.
         A degenerate candidate keeps its log likelihood, but no criterion: it is not compared.
     criterion : str
     """
