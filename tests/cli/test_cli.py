@@ -415,7 +415,7 @@ def test_messages_name_options_but_leave_paths_alone() -> None:
 
 def test_help_and_version() -> None:
     assert run("--version").stdout == f"noumena {noumena.__version__}\n"
-    for command in ("fit", "predict", "impute", "score", "sample", "report"):
+    for command in ("fit", "predict", "impute", "score", "sample", "report", "query"):
         text = run(command, "--help").stdout
         assert f"  noumena {command} " in text
         assert "..." not in text.split("Options:")[0]

@@ -7,6 +7,7 @@ import typer
 from .. import __version__
 from .fit import fit
 from .outcome import in_words
+from .query import query
 from .use import impute, predict, report, sample, score
 
 # rich_markup_mode=None: plain help. Boxes around twenty options leave their explanations a third of 80 columns.
@@ -39,9 +40,11 @@ def noumena(
     noumena fit penguins.csv --components 1:6 --covariance all
     noumena fit survey.csv --model latent-class --report survey.html
     noumena fit penguins.csv --model regression --response body_mass_g
+    noumena fit answers.csv --model network --structure net.bif
     noumena predict penguins.noumena penguins.csv --out labels.csv
     noumena impute penguins.noumena penguins.csv --out filled.csv
     noumena report penguins.noumena penguins.csv --out penguins.html
+    noumena query net.bif --evidence smoke=yes
 
     A TABLE is a .csv, .csv.gz, .tsv or .parquet file, or a folder of such files. Empty cells, NA, NaN, null and ? are
     missing cells: they are integrated out exactly, never filled in on the way.
@@ -57,6 +60,7 @@ _add(in_words(impute))
 _add(in_words(score))
 _add(in_words(sample))
 _add(in_words(report))
+_add(in_words(query))
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ from ..core.errors import DataError
 from ..data.columns import unique_names
 from ..data.files import arrow_table
 from ..report.digits import count
+from ..report.network import is_network
 from ..report.regression import is_regression
+from .network import rows_for
 from .terminal import say
 from .training import complete_rows, known_columns, missing_cells
 
@@ -84,6 +86,8 @@ def rows_of(
     optional : bool
         Whether the file may be without that column.
     """
+    if is_network(estimator):
+        return Rows(rows_for(estimator, path))
     covariates = covariates_of(estimator)
     if not covariates and not is_regression(estimator):
         return Rows(path)

@@ -12,17 +12,18 @@ from .options import (
     Force,
     Kind,
     Noise,
-    Prior,
     ResponseFamily,
     Seed,
     Start,
     Table,
     degrees,
     families,
+    hidden_nodes,
     names,
     sizes,
     structures,
 )
+from .options import prior as prior_said
 
 
 def fit(
@@ -30,9 +31,11 @@ def fit(
     model: Annotated[
         Kind,
         typer.Option(
+            metavar="NAME",
             help="What the components are: gaussian, normals; mixture, a family for each column, which may be text; "
             "latent-class, levels of items; bernoulli, columns of 0 and 1; poisson, counts; student-t, normals with "
-            "outliers; regression, regressions of one column on others."
+            "outliers; regression, regressions of one column on others; network, a Bayesian network of columns "
+            "with few levels.",
         ),
     ] = Kind.gaussian,
     components: Annotated[
@@ -105,6 +108,24 @@ def fit(
             help="Of a regression: columns that the weights of the components depend on. [default: none]",
         ),
     ] = None,
+    structure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EDGES",
+            show_default=False,
+            help="Of a network: edges, a->c,b->c,d (d has none); a .bif file, whose states are taken, too; a .csv file "
+            "with a column of parents and one of children; or hill-climbing, structural-em or chow-liu, to learn them.",
+        ),
+    ] = None,
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NODE=NUMBER",
+            show_default=False,
+            help="A node of a network that is never observed, and its number of states (which a .bif file tells, too). "
+            "May be given again.",
+        ),
+    ] = None,
     criterion: Annotated[
         Criterion,
         typer.Option(
@@ -141,9 +162,13 @@ def fit(
         ),
     ] = None,
     prior: Annotated[
-        Prior,
-        typer.Option(help="default: a weak prior, so that no component can collapse and no probability ends at 0."),
-    ] = Prior.none,
+        str,
+        typer.Option(
+            metavar="default|none|COUNT",
+            help="default: a weak prior, so that no component can collapse and no probability ends at 0. Of a network: "
+            "a number, as if each combination of states had been seen so many times before.",
+        ),
+    ] = "none",
     noise: Annotated[
         Noise | None,
         typer.Option(
@@ -243,20 +268,56 @@ def fit(
         covariance=None if covariance is None else structures(covariance),
         families=families(family or ()),
         degrees_of_freedom=None if degrees_of_freedom is None else degrees(degrees_of_freedom),
-        prior="default" if prior is Prior.default else None,
+        prior=prior_said(prior),
         noise=None if noise is None else noise.value,
         covariates=names(covariates),
         response=response,
         response_family=None if response_family is None else response_family.value,
         regressors=names(regressors),
         concomitant=names(concomitant),
+        structure=structure,
+        hidden=hidden_nodes(hidden or ()),
         columns=bool(wanted),
         labels=labels is not None,
+        of_mixtures=[
+            option
+            for option, given in (
+                ("--components", components != "1:9"),
+                ("--criterion", criterion is not Criterion.bic),
+                ("--init", init is not Start.kmeans),
+                ("--labels", labels is not None),
+            )
+            if given
+        ],
     )
     asked.check(model)
     for file in (out, report):
         if file is not None:
             check_output(file, table, force=force, tabular=False)
+    common: dict[str, Any] = {
+        "accelerate": None if accelerate is Acceleration.none else accelerate.value,
+        "random_state": seed,
+    }
+    given = {
+        name: value for name, value in (("n_init", n_init), ("tol", tol), ("max_iter", max_iter)) if value is not None
+    }
+    if asked.structure is not None:
+        from .network import fit_network
+
+        fit_network(
+            table,
+            structure=asked.structure,
+            hidden=asked.hidden,
+            columns=wanted,
+            drop=dropped,
+            weights=weights,
+            out=out,
+            report=report,
+            prior=asked.prior,
+            **common,
+            **given,
+        )
+        return
     with at_work("reading the table"):
         if response is not None:
             data = regression_training(
@@ -288,19 +349,14 @@ def fit(
         asked,
         data,
         init_params=init.value,
-        accelerate=None if accelerate is Acceleration.none else accelerate.value,
-        random_state=seed,
-        given={
-            name: value
-            for name, value in (("n_init", n_init), ("tol", tol), ("max_iter", max_iter))
-            if value is not None
-        },
+        given=given,
+        **common,
     )
     selection: Any = None
     with at_work("fitting") as show:
         if len(candidates) == 1 and (kinds is None or (kinds != "all" and len(kinds) == 1)):
-            structure = {} if kinds is None else {"covariance": kinds[0]}
-            estimator.set_params(n_components=candidates[0], verbose=int(show is not None), **structure)
+            shared = {} if kinds is None else {"covariance": kinds[0]}
+            estimator.set_params(n_components=candidates[0], verbose=int(show is not None), **shared)
             with printed_to(show):
                 estimator.fit(data.rows, data.y, sample_weight=data.weight)
             estimator.set_params(verbose=0)

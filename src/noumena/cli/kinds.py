@@ -20,6 +20,7 @@ ESTIMATORS = {
     Kind.poisson: noumena.PoissonMixture,
     Kind.student_t: noumena.StudentTMixture,
     Kind.regression: noumena.RegressionMixture,
+    Kind.network: noumena.BayesianNetwork,
 }
 #: Models whose columns may hold text.
 TABULAR = (Kind.mixture, Kind.latent_class)
@@ -34,26 +35,35 @@ class Asked:
     covariance : list of str or "all", or None
     families : list of (columns, family)
     degrees_of_freedom : str or float, or None
-    prior, noise : str or None
+    prior : str, float or None
+    noise : str or None
     covariates : list of str
     response, response_family : str or None
     regressors, concomitant : list of str
+    structure : str or None
+    hidden : dict
+        From nodes that are never observed to their numbers of states.
     columns, labels : bool
         Whether they are asked for.
+    of_mixtures : list of str
+        Options for mixtures alone that are asked for.
     """
 
     covariance: Sequence[str] | Literal["all"] | None
     families: list[tuple[tuple[str, ...], str]]
     degrees_of_freedom: str | float | None
-    prior: str | None
+    prior: str | float | None
     noise: str | None
     covariates: list[str]
     response: str | None
     response_family: str | None
     regressors: list[str]
     concomitant: list[str]
+    structure: str | None
+    hidden: dict[str, int | None]
     columns: bool
     labels: bool
+    of_mixtures: list[str]
 
     def check(self, asked: Kind) -> None:
         """Refuse what the model has not: its estimator has no such parameter.
@@ -74,6 +84,8 @@ class Asked:
             ("--response-family", "family", self.response_family is not None),
             ("--regressors", "regressors", bool(self.regressors)),
             ("--concomitant", "concomitant", bool(self.concomitant)),
+            ("--structure", "structure", self.structure is not None),
+            ("--hidden", "hidden", bool(self.hidden)),
         ):
             takers = [
                 one.value for one, estimator in ESTIMATORS.items() if parameter in signature(estimator).parameters
@@ -92,12 +104,31 @@ class Asked:
                 raise typer.BadParameter("regression has --regressors and --concomitant", param_hint="'--columns'")
             if self.labels:
                 raise typer.BadParameter("regression takes no known components: leave it out", param_hint="'--labels'")
+        if isinstance(self.prior, float) and asked is not Kind.network:
+            raise typer.BadParameter("a count is for networks: write default or none", param_hint="'--prior'")
+        if asked is Kind.network:
+            self._check_network()
         joint = any(len(columns) > 1 and family == "normal" for columns, family in self.families)
         if asked is Kind.mixture and self.covariance is not None and not joint:
             raise typer.BadParameter(
                 "in a mixture it is for columns that share a normal: name them, as in --family length,width=normal",
                 param_hint="'--covariance'",
             )
+
+    def _check_network(self) -> None:
+        if self.structure is None:
+            raise typer.BadParameter(
+                'a network needs its edges: --structure "a->c,b->c", or a .bif or .csv file of them, or hill-climbing '
+                "to learn them",
+                param_hint="'--structure'",
+            )
+        if self.prior == "default":
+            raise typer.BadParameter(
+                "the prior of a network is a count for each entry of its tables: write --prior 1, say",
+                param_hint="'--prior'",
+            )
+        if self.of_mixtures:
+            raise typer.BadParameter("a network has none: leave it out", param_hint=f"'{self.of_mixtures[0]}'")
 
 
 def estimator_for(

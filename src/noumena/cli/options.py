@@ -45,6 +45,7 @@ class Kind(StrEnum):
     poisson = "poisson"
     student_t = "student-t"
     regression = "regression"
+    network = "network"
 
 
 class ResponseFamily(StrEnum):
@@ -58,11 +59,6 @@ class Criterion(StrEnum):
     icl = "icl"
     aic = "aic"
     cv = "cv"
-
-
-class Prior(StrEnum):
-    default = "default"
-    none = "none"
 
 
 class Noise(StrEnum):
@@ -164,6 +160,59 @@ def families(given: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
     for name in every:
         if every.count(name) > 1:
             raise typer.BadParameter(f"column {name!r} has more than one family.", param_hint="'--family'")
+    return found
+
+
+def prior(text: str) -> str | float | None:
+    """A prior: none, the estimator's default, or the pseudo-count of a network's entries.
+
+    >>> prior("none"), prior("default"), prior("0.5")
+    (None, 'default', 0.5)
+    """
+    if text in ("none", "default"):
+        return None if text == "none" else text
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise typer.BadParameter(
+            f"{text!r} is neither default nor none, nor (for a network) a count of at least 0.", param_hint="'--prior'"
+        )
+    return value
+
+
+def hidden_nodes(given: Sequence[str]) -> dict[str, int | None]:
+    """Nodes that are never observed, with their numbers of states; None where a BIF file tells them.
+
+    >>> hidden_nodes(["h=3", "g"])
+    {'h': 3, 'g': None}
+    """
+    found: dict[str, int | None] = {}
+    for part in [part for text in given for part in names(text)]:
+        node, equals, size = part.rpartition("=")
+        if not equals:
+            found[part] = None
+            continue
+        try:
+            found[node.strip()] = int(size)
+        except ValueError:
+            raise typer.BadParameter(f"{part!r}: write NODE=NUMBER, as in class=3.", param_hint="'--hidden'") from None
+    return found
+
+
+def equations(given: Sequence[str], option: str) -> list[tuple[str, str]]:
+    """Pairs from texts like ``a=x,b=y``.
+
+    >>> equations(["a=x,b=y z"], "--evidence")
+    [('a', 'x'), ('b', 'y z')]
+    """
+    found = []
+    for part in [part for text in given for part in names(text)]:
+        node, equals, state = part.partition("=")
+        if not equals or not node.strip() or not state.strip():
+            raise typer.BadParameter(f"{part!r}: write NODE=STATE, as in smoke=yes.", param_hint=f"'{option}'")
+        found.append((node.strip(), state.strip()))
     return found
 
 

@@ -33,6 +33,8 @@ _OPTIONS = {
     'give it the family "categorical"': "name another with --family",
     "degrees_of_freedom": "--degrees-of-freedom",
     "give the mixture another family": "choose another --response-family",
+    'hidden={"…": 2}': "--hidden NAME=2",
+    'method="structural-em"': "--structure structural-em",
 }
 _WORD = re.compile(
     # neither within a longer word nor within a path

@@ -44,7 +44,7 @@ def print_summary(estimator: Any, data: Training, selection: Any, response: str 
         *columns,
         f"log likelihood  {estimator.log_likelihood_:.4f} (exact, nats)",
         f"BIC             {bic:.4f} (lower is better; {count(estimator.n_parameters_, 'parameter')})",
-        f"status          {_status(estimator)}",
+        f"status          {status_line(estimator)}",
     ]
     screen.print("\n".join(lines), soft_wrap=True)
     _print_components(fitted, told, weight)
@@ -76,7 +76,8 @@ def _columns(fitted: FittedMixture) -> list[str]:
     )
 
 
-def _status(estimator: Any) -> str:
+def status_line(estimator: Any) -> str:
+    """How the fit ended."""
     status, steps = estimator.status_, count(int(estimator.n_iter_), "iteration")
     return f"{status.value.replace('_', ' ')} after {steps}: {one_line(status.message)}"
 

@@ -19,14 +19,19 @@ def predict(
         ),
     ] = False,
     response: Response = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="NODE", show_default=False, help="Of a network: the node whose states are predicted."),
+    ] = None,
     force: Force = False,
     debug: Debug = False,
 ) -> None:
     """Say which component each row of a table most probably belongs to.
 
     \b
-    Example:
+    Examples:
     noumena predict penguins.noumena new.csv --out labels.csv
+    noumena predict asia.noumena new.csv --target bronc --probabilities
 
     One row is written for each row of TABLE, in its order: the column `component` holds the number of the component,
     from 0, as in the summary of `noumena fit`. TABLE must have the columns of the model, in any order; others are
@@ -35,17 +40,30 @@ def predict(
     Of a mixture of regressions, the column `expected` holds what is expected of the response; for a logistic one, the
     probability of the second of its two values. The component follows where TABLE has the response; its probabilities
     are given the response, where there is one.
+
+    Of a Bayesian network, the most probable state of --target is written, given the other observed cells of the row; a
+    column of the target is not looked at. Its probabilities are called probability_STATE.
     """
     import numpy as np
     import pyarrow as pa
 
+    from ..report.network import is_network
     from ..report.regression import is_regression
     from .conditional import response_of, rows_of, say_lacking
+    from .network import predicted
     from .tables import check_output, write_table
     from .terminal import at_work
 
     check_output(out, model, table, force=force)
-    estimator = _load(model)
+    estimator = load_model(model)
+    if is_network(estimator):
+        _no_response(estimator, response)
+        with at_work("predicting states"):
+            answer = predicted(estimator, table, target, probabilities=probabilities)
+        write_table(answer, out)
+        return
+    if target is not None:
+        raise typer.BadParameter("it is for networks: leave it out", param_hint="'--target'")
     regression = is_regression(estimator)
     known = response_of(estimator, response) if regression else _no_response(estimator, response)
     with at_work("assigning rows to components"):
@@ -97,30 +115,39 @@ def impute(
     noumena impute penguins.noumena holes.csv --out filled.csv
     noumena impute penguins.noumena holes.csv --draws 5 --out filled.parquet
 
-    Each missing cell gets its expected value given the observed cells of its row, or its most probable level. All
+    Each missing cell gets its expected value given the observed cells of its row, or its most probable level; of a
+    Bayesian network, the cells of a row get the states that are most probable together. All
     columns of TABLE are written, in their order; those that the model does not know stay as they are, holes included.
     """
     from ..core.errors import NoumenaError
     from ..data.table import read_table
+    from ..report.network import is_network
     from ..report.regression import is_regression
+    from .network import rows_for
     from .tables import check_output, filled, write_table
     from .terminal import at_work
 
     check_output(out, model, table, force=force)
-    estimator = _load(model)
+    estimator = load_model(model)
     if is_regression(estimator):
         raise NoumenaError(
             "a mixture of regressions says how its response follows from covariates, not how these are distributed, so "
             "that it cannot fill cells: `noumena predict` gives the expected response of each row"
         )
     with at_work("filling missing cells"):
-        arrays = estimator.impute(table, draws=draws, random_state=seed)
-        # a model fitted on an array has no names: it takes the columns of numbers as they come
-        names = _names(estimator) or read_table(table, numeric_only=True).names or ()
+        rows: Any = rows_for(estimator, table) if is_network(estimator) else table
+        arrays = estimator.impute(rows, draws=draws, random_state=seed)
+        completed = [arrays] if draws is None else arrays
+        if is_network(estimator):
+            names = rows.column_names
+            completed = [one.select(names) for one in completed]  # nodes without a column are filled, too
+        else:
+            # a model fitted on an array has no names: it takes the columns of numbers as they come
+            names = _names(estimator) or read_table(table, numeric_only=True).names or ()
         answer = filled(
             table,
             names,
-            [arrays] if draws is None else arrays,
+            completed,
             numbered=draws is not None,
             verbatim=out.suffix.lower() != ".parquet",
         )
@@ -167,7 +194,7 @@ def score(
     if out != STDOUT and not rows:
         raise typer.BadParameter("it takes the scores of the rows: add --rows", param_hint="'--out'")
     check_output(out, model, table, force=force)
-    estimator = _load(model)
+    estimator = load_model(model)
     with at_work("scoring rows"):
         if is_regression(estimator):
             response = needed_response(estimator, response)
@@ -226,12 +253,14 @@ def sample(
     """
     import pyarrow as pa
 
+    from ..report.network import is_network
     from ..report.regression import is_regression
     from .conditional import covariates_of, response_of, rows_of, say_lacking
+    from .network import seen_nodes
     from .tables import check_output, write_table
 
     check_output(out, *([model] if given is None else [model, given]), force=force)
-    estimator = _load(model)
+    estimator = load_model(model)
     if is_regression(estimator):
         if given is None:
             raise typer.BadParameter(
@@ -251,7 +280,11 @@ def sample(
     _no_response(estimator, response)
     if given is not None:
         raise typer.BadParameter("it is for mixtures of regressions: leave it out", param_hint="'--given'")
-    drawn, _ = estimator.sample(1000 if rows is None else rows, random_state=seed)
+    n = 1000 if rows is None else rows
+    if is_network(estimator):
+        write_table(estimator.sample(n, random_state=seed).select(seen_nodes(estimator)), out)
+        return
+    drawn, _ = estimator.sample(n, random_state=seed)
     if not isinstance(drawn, pa.Table):
         names = _names(estimator) or [f"x{i}" for i in range(drawn.shape[1])]
         drawn = pa.table(dict(zip(names, drawn.T, strict=True)))
@@ -300,6 +333,7 @@ def report(
     """
     import noumena
 
+    from ..report.network import is_network
     from ..report.regression import is_regression
     from .conditional import needed_response, rows_of, say_lacking
     from .tables import check_output
@@ -308,7 +342,7 @@ def report(
 
     out = Path(f"{model.stem}.html") if out is None else out
     check_output(out, model, table, force=force, tabular=False)
-    estimator = _load(model)
+    estimator = load_model(model)
     with at_work("writing the report"):
         regression = is_regression(estimator)
         known = needed_response(estimator, response) if regression else _no_response(estimator, response)
@@ -318,7 +352,7 @@ def report(
             weight = weight[asked.kept]
         noumena.write_report(
             estimator,
-            asked.table if asked.lacking else table,
+            asked.table if asked.lacking or is_network(estimator) else table,
             out,
             y=known,
             standard_errors=standard_errors,
@@ -329,7 +363,12 @@ def report(
     say(f"{out}: report; open it in a browser")
 
 
-def _load(path: Path) -> Any:
+def load_model(path: Path) -> Any:
+    """A stored model, or the network of a BIF file."""
+    if path.name.lower().endswith((".bif", ".bif.gz")):
+        from ..estimators.bayesian_network import BayesianNetwork
+
+        return BayesianNetwork.from_bif(path)
     from ..estimators.storage import load
 
     return load(path)

@@ -95,7 +95,8 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         check_is_fitted(self)
         row = np.full(len(self.nodes_), np.nan)
         for name, state in (evidence or {}).items():
-            row[self._node(name)] = self._state(name, state)
+            node = self._node(name)  # before its states are looked at
+            row[node] = self._state(name, state)
         return row
 
     def _node(self, name: str) -> int:
