@@ -142,7 +142,8 @@ class _Climber:
         return made[:length]
 
     def _best_unseen(self, seen: set[bytes]) -> tuple[Action, int, int] | None:
-        gains = self.gains()
+        # to within rounding, so that of equal moves the first is taken on every machine
+        gains = np.round(self.gains() / (_ROUNDING * (1 + abs(self.score))))
         while True:
             place = np.unravel_index(int(gains.argmax()), gains.shape)
             if not np.isfinite(gains[place]):
