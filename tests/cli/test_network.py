@@ -78,7 +78,7 @@ def fit(table: Path, *args: object) -> str:
     return run("fit", table, "--model", "network", "--out", "m.noumena", "--force", *args).stdout
 
 
-# ----------------------------------------------------------------------------------------------------------------- fit
+# ------------------------------------------------------------------------------------------------------------------ fit
 
 
 def test_the_stored_model_is_what_the_library_makes_of_the_table(model, frame, network):
@@ -147,7 +147,7 @@ def spelled_frame(frame: pd.DataFrame, stored: noumena.BayesianNetwork) -> pa.Ta
     return spelled(pa.Table.from_pandas(frame, preserve_index=False), stored.states_)
 
 
-# ------------------------------------------------------------------------------------------------------------- answers
+# -------------------------------------------------------------------------------------------------------------- answers
 
 
 def test_query_prints_marginals(model):
@@ -211,7 +211,16 @@ def test_score_and_sample(model, days, frame, bif):
     assert len(run("sample", bif, "--rows", 5).stdout.splitlines()) == 6
 
 
-# ---------------------------------------------------------------------------------------------------------- spelling
+def test_reports_are_written_at_the_fit_and_after_it(model, days):
+    run("fit", days, "--model", "network", "--structure", EDGES, "--out", "m.noumena", "--report", "r.html")
+    assert "Bayesian network of 3 nodes and 3 edges, 500 rows" in Path("r.html").read_text(encoding="utf-8")
+    run("report", model, days, "--title", "Wet grass", "--out", "again.html")
+    text = Path("again.html").read_text(encoding="utf-8")
+    assert "<title>Wet grass</title>" in text
+    assert "These are not the rows" not in text
+
+
+# ------------------------------------------------------------------------------------------------------------- spelling
 
 
 def test_states_are_found_in_other_spellings():
@@ -233,7 +242,7 @@ def test_words_are_read_into_values():
     assert (prior("none"), prior("default"), prior("2")) == (None, "default", 2.0)
 
 
-# ------------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,14 @@ def pages(holes, swept, tmp_path_factory):
         max_iter=5, tol=0,
     ).fit(table, y)  # fmt: skip
     write_report(explained, table, folder / "regression.html", y=y, standard_errors=False)
+    answers = table[["town", "q0", "q1", "q2"]].mask(rng.random((300, 4)) < 0.1).rename(columns={"q2": HOSTILE})
+    structure = {"q0": ["town"], "q1": ["q0", "h"], HOSTILE: ["town", "h"]}
+    network = nm.BayesianNetwork(structure, hidden={"h": 2}, prior=1.0, n_init=1, random_state=0).fit(answers)
+    write_report(network, answers, folder / "network.html", title="W" * 200)
     return folder
 
 
-@pytest.mark.parametrize("name", ["four", "twelve", "levels", "regression"])
+@pytest.mark.parametrize("name", ["four", "twelve", "levels", "regression", "network"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows_and_the_console_stays_silent(pages, tmp_path, name, width):
     page = (pages / f"{name}.html").read_text(encoding="utf-8")

@@ -1,8 +1,11 @@
 """Drawings and the page of Bayesian networks: the layout keeps its promises, the numbers are the network's own."""
 
+import html
+import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from noumena.report import plot
 from noumena.report.layers import layered
 from noumena.report.network import MOST_STATES, network_plot
 
+from .test_html import read
 from .test_plots import words
 
 
@@ -37,7 +41,7 @@ def chain(n, states=2):
     return nm.BayesianNetwork.from_tables(parents, tables, {name: tuple(range(states)) for name in parents})
 
 
-# -------------------------------------------------------------------------------------------------------------- layout
+# --------------------------------------------------------------------------------------------------------------- layout
 
 
 @st.composite
@@ -89,7 +93,7 @@ def test_what_can_be_untangled_is():
         assert layout.x[child] == pytest.approx(layout.x[2 * n - 1 - child], abs=1e-6)
 
 
-# ------------------------------------------------------------------------------------------------------------- drawing
+# -------------------------------------------------------------------------------------------------------------- drawing
 
 
 def bars(figure) -> list[float]:
@@ -179,3 +183,132 @@ def test_what_a_network_does_not_take_is_refused(sprinkler):
     gm = nm.GaussianMixture(1).fit([[0.0], [1.0], [3.0]])
     with pytest.raises(TypeError, match="evidence is for Bayesian networks, not for a GaussianMixture"):
         plot(gm, [[0.0], [1.0], [3.0]], evidence={"x0": 1})
+
+
+# ----------------------------------------------------------------------------------------------------------------- page
+
+
+@pytest.fixture(scope="module")
+def days(sprinkler):
+    """Rows of the network with missing cells, and the network learned from them."""
+    rows = sprinkler.sample(400, random_state=3).to_pandas()
+    rows["rain"] = rows["rain"].mask(np.random.default_rng(4).random(400) < 0.2)
+    structure = {name: list(own) for name, own in sprinkler.parents_.items()}
+    return nm.BayesianNetwork(structure, prior=0.5).fit(rows), rows
+
+
+def page(tmp_path, bn, rows, **how):
+    nm.write_report(bn, rows, tmp_path / "page.html", **how)
+    return read(tmp_path / "page.html")
+
+
+def lines(tmp_path, section):
+    """The words of each line of the tables of a section."""
+    source = (tmp_path / "page.html").read_text(encoding="utf-8")
+    source = source.partition(f'<section id="{section}">')[2].partition("</section>")[0]
+    rows = [re.findall(r"<t[hd].*?</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", source, re.DOTALL)]
+    return [[html.unescape(re.sub(r"<[^>]+>", "", cell)) for cell in row] for row in rows]
+
+
+def test_the_page_tells_what_the_library_does(days, tmp_path):
+    bn, rows = days
+    outline = page(tmp_path, bn, rows)
+    assert outline.crossed == []
+    assert outline.open == []
+    assert outline.ids == ["network", "marginals", "tables", "surprising", "data", "fit", "made"]
+    assert "Bayesian network of 3 nodes and 3 edges, 400 rows" in outline.text
+    for figure in (bn.log_likelihood(rows), bn.bic(rows)):
+        assert f"{figure:,.1f}".replace("-", "−") in outline.text
+    seen = rows["rain"].value_counts()
+    marginals = lines(tmp_path, "marginals")[1:]
+    assert [line[:2] for line in marginals[:2]] == [["rain", "no"], ["", "yes"]]
+    for line, state in zip(marginals[:2], ("no", "yes"), strict=True):
+        assert line[2] == f"{bn.query(['rain'])['rain'][state]:.4f}"
+        assert line[4:] == [f"{seen[state] / seen.sum():.4f}", str(seen[state])]
+    tables = lines(tmp_path, "tables")
+    chances = bn.tables_["<b>wet"][1, 0]
+    complete = rows[(rows["rain"] == "yes") & ~rows["$on$"]]
+    assert ["yes", "False", *(f"{p:.4f}" for p in chances), str(len(complete))] in tables
+    assert "<b>wet" not in (tmp_path / "page.html").read_text()  # a name is no tag
+
+
+def test_the_most_surprising_rows_come_first(days, tmp_path):
+    bn, rows = days
+    page(tmp_path, bn, rows)
+    told = lines(tmp_path, "surprising")[1:]
+    values = bn.score_samples(rows)
+    order = np.argsort(values, kind="stable")[:20]
+    assert [line[0] for line in told] == [str(row) for row in order]
+    assert [line[1] for line in told] == [f"{values[row]:.2f}".replace("-", "−") for row in order]
+    first = int(order[0])
+    own = {name: rows[name][first] for name in rows if rows[name][first] == rows[name][first]}
+    chances = {}
+    for name in own:
+        others = bn.predict_proba(rows[first : first + 1], name)[0]
+        chances[name] = others[bn.states_[name].index(own[name])]
+    least = min(chances, key=chances.__getitem__)
+    assert told[0][2] == f"{least} = {own[least]}"
+    assert float(told[0][3]) == pytest.approx(chances[least], rel=0.06)  # two digits
+
+
+def test_rows_that_cannot_be_are_said(sprinkler, tmp_path):
+    rows = [["no", False, "wet"], ["yes", True, "wet"], ["no", False, "dry"]]
+    rows = pd.DataFrame(rows, columns=list(sprinkler.nodes_))
+    outline = page(tmp_path, sprinkler, rows, title="Grass")
+    assert "1 row (0) cannot occur under the network" in outline.text
+    assert "Its tables were given, not learned." in outline.text
+    assert "Grass" in outline.text
+    assert "fit" not in outline.ids  # nothing was learned
+    assert lines(tmp_path, "surprising")[1][1] == "−∞"
+    assert "nm.BayesianNetwork.from_bif, from_tables or nm.load" in outline.text
+
+
+def test_hidden_nodes_unseen_parents_and_other_rows_are_told(tmp_path):
+    rows = pd.DataFrame({"a": ["u", "v"] * 20, "b": ["x", "y"] * 20, "c": ["s", "s", "t", "t"] * 10})
+    bn = nm.BayesianNetwork(
+        {"c": ["a", "b"], "a": ["h"], "b": ["h"]}, hidden={"h": 2}, prior=1.0, n_init=1, random_state=0
+    )
+    outline = page(tmp_path, bn.fit(rows), rows)
+    assert "Never observed: h (2 states)" in outline.text
+    assert "2 of 4 combinations of parents’ states stand in no row" in outline.text  # u with y, v with x
+    assert [line[1] for line in lines(tmp_path, "marginals") if line[4:] == ["–", "–"]] == ["0", "1"]
+    assert "These are not the rows that the network was learned from" not in outline.text
+    assert "These are not the rows" in page(tmp_path, bn, rows[:11]).text
+    assert "fewer than 5 rows for each" in page(tmp_path, bn, rows[:11]).text
+
+
+def test_weights_count_as_rows(days, tmp_path):
+    bn, rows = days
+    weight = 1.0 + np.arange(len(rows)) % 2
+    outline = page(tmp_path, bn, rows, sample_weight=weight)
+    assert f"{bn.bic(rows, weight):,.1f}".replace("-", "−") in outline.text
+    dry = weight[rows["<b>wet"] == "dry"].sum()
+    assert next(line for line in lines(tmp_path, "marginals") if line[1] == "dry")[5] == f"{dry:g}"
+
+
+def test_large_networks_are_told_in_part(tmp_path):
+    bn = chain(120)
+    outline = page(tmp_path, bn, bn.sample(30, random_state=0))
+    assert "20 more nodes are not listed" in outline.text
+    assert "60 more tables are in the fitted attributes" in outline.text
+    assert "100 more columns are not shown" in outline.text
+    wide = nm.BayesianNetwork.from_tables(
+        {"a": [], "b": ["a"]},
+        {"a": np.full(60, 1 / 60), "b": np.full((60, 15), 1 / 15)},
+        {"a": tuple(range(60)), "b": tuple(range(15))},
+    )
+    outline = page(tmp_path, wide, wide.sample(30, random_state=0))
+    assert "20 more combinations" in outline.text
+    assert "3 more states are in the fitted attributes" in outline.text
+    assert "(the 12 most probable of 60 states)" in outline.text
+
+
+def test_what_the_page_does_not_take_is_refused(days, tmp_path):
+    bn, rows = days
+    with pytest.raises(TypeError, match="a BayesianNetwork has no response"):
+        nm.write_report(bn, rows, tmp_path / "page.html", y="rain")
+    with pytest.raises(TypeError, match="comes from no selection"):
+        nm.write_report(bn, rows, tmp_path / "page.html", selection=object())
+    with pytest.raises(nm.NoumenaError, match="the report needs tables: call fit first"):
+        nm.write_report(nm.BayesianNetwork({"a": []}), rows, tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []

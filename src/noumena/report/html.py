@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page about a fitted mixture and its rows."""
+"""The report: one self-contained HTML page about a fitted model and its rows."""
 
 import importlib.resources
 import os
@@ -9,8 +9,9 @@ import jinja2
 
 from ..estimators.inputs import row_weights
 from ..estimators.storage import OutputError, write_atomically
-from . import mixture_page, regression_page
+from . import mixture_page, network_page, regression_page
 from .fitted import taken_apart
+from .network import is_network
 from .regression import is_regression, regression_taken_apart
 
 
@@ -29,13 +30,13 @@ def write_report(
     title: str | None = None,
     sample_weight: Any = None,
 ) -> None:
-    """Write a report of a fitted mixture: one HTML file that needs nothing else, to look at or to send.
+    """Write a report of a fitted model: one HTML file that needs nothing else, to look at or to send.
 
     Parameters
     ----------
-    estimator : mixture estimator
+    estimator : estimator
         Fitted: `GaussianMixture`, `Mixture`, `LatentClassAnalysis`, `BernoulliMixture`, `PoissonMixture`,
-        `StudentTMixture` or `RegressionMixture`.
+        `StudentTMixture`, `RegressionMixture` or `BayesianNetwork`.
     X : table
         The rows that it was fitted on (or others with the same columns; the report says so then). All numbers are of
         all rows; the drawings show at most 5,000 of them.
@@ -75,7 +76,12 @@ def write_report(
     if target.is_dir() or not target.parent.is_dir():  # before the work, not after it
         why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
         raise ReportError(f"cannot write {target}: {why}; name a file in a folder that exists")
-    if regression:
+    page = "template.html.j2"
+    if is_network(estimator):
+        if selection is not None:
+            raise TypeError("write_report: a BayesianNetwork comes from no selection: leave it out")
+        page, values = "network.html.j2", network_page.contents(estimator, X, title, sample_weight)
+    elif regression:
         answered = regression_taken_apart(estimator, X, y, "the report", sample_weight)
         values = regression_page.contents(answered, X, selection, standard_errors, title)
     else:
@@ -84,14 +90,18 @@ def write_report(
         weight = row_weights(sample_weight, table.n_rows)
         values = mixture_page.contents(fitted, X, table, weight, selection, standard_errors, title)
     try:
-        write_atomically(target, _page(values).encode())
+        write_atomically(target, _page(page, values).encode())
     except OutputError as error:
         raise ReportError(str(error)) from error.__cause__
 
 
-def _page(values: dict[str, Any]) -> str:
+def _page(name: str, values: dict[str, Any]) -> str:
+    files = importlib.resources.files("noumena.report")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(lambda one: files.joinpath(one).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    source = importlib.resources.files("noumena.report").joinpath("template.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(values)
+    return environment.get_template(name).render(values)
