@@ -148,6 +148,9 @@ def test_large_networks_have_names_only():
     assert "45 nodes, 44 edges" in words(figure)
     assert "v44" in words(figure)
     assert len(bars(plot(chain(40)))) == 80
+    assert "given v0 = 1" in words(plot(chain(45), evidence={"v0": 1}))
+    with pytest.raises(nm.NetworkError, match="no state 2"):
+        plot(chain(45), evidence={"v0": 2})
 
 
 @pytest.mark.parametrize("name", ["asia", "child", "insurance", "alarm", "hailfinder", "win95pts"])

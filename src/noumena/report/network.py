@@ -124,7 +124,7 @@ def _boxes(network: NetworkAnswers, evidence: Mapping[str, Any]) -> list[Box]:
     if len(names) <= MOST_WITH_STATES:
         chances = network.query(evidence=evidence)
     elif evidence:
-        network.query(names[:1], evidence=evidence)  # refuses what is no evidence
+        network._one(evidence)  # refuses what is no evidence
     return [Box(shown(name, 26), _states(chances.get(name, {})), name in hidden, name in evidence) for name in names]
 
 
