@@ -62,7 +62,7 @@ _HOME = {
     ),
     "BifError": "noumena.data.bif",
     "InformationError": "noumena.models.standard_errors",
-    "NetworkError": "noumena.estimators.network_answers",
+    "NetworkError": "noumena.estimators.network_size",
     "OutputError": "noumena.estimators.storage",
     "ReportError": "noumena.report.html",
     "TableFileError": "noumena.data.table",
@@ -96,8 +96,8 @@ if TYPE_CHECKING:
     from .estimators.merging import Merging as Merging
     from .estimators.merging import merge_components as merge_components
     from .estimators.mixture import Mixture as Mixture
-    from .estimators.network_answers import NetworkError as NetworkError
     from .estimators.network_selection import select_network as select_network
+    from .estimators.network_size import NetworkError as NetworkError
     from .estimators.regression_mixture import RegressionMixture as RegressionMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select

@@ -19,19 +19,19 @@ from ..data.coded import Levels, levels_of, read_columns
 from ..data.source import Source
 from ..data.summary import summarise
 from ..data.table import ArrayTable
+from ..models.elimination import Plan
 from ..models.network import Graph, Network
 from ..models.network_queries import posteriors
 from ..models.propagation import rows_at_once
 from .inputs import refuse_sparse, row_weights
 from .mixture_fitter import double_precision, printer
 from .mixture_fitting import Problem, merged
-from .network_answers import NetworkAnswers, NetworkError, named
+from .network_answers import NetworkAnswers, named
+from .network_size import NetworkError, refuse_too_large
 from .network_structure import METHODS, parents_of, refuse_cycles
 from .parameters import integer, real
 from .storage import save
 
-#: A network is refused if its largest product does not fit here, for the fewest rows that are treated at once.
-MOST_ENTRIES = 8_000_000
 #: Pieces that rows are cut into at least, so that all workers have some.
 _LEAST_PIECES = 8
 
@@ -147,7 +147,7 @@ class BayesianNetwork(NetworkAnswers):
         names = tuple(parents)
         made._understand(names, {name: tuple(states[name]) for name in names}, dict(parents))
         found = tuple(_checked_table(tables[name], made._shape(name), name) for name in names)
-        model = Network(found, Fixed(tuple(np.zeros(t.shape) for t in found)), made._graph, made._plan())
+        model = Network(found, Fixed(tuple(np.zeros(t.shape) for t in found)), made._graph, made._whole())
         nothing = Trace(np.array([np.nan]), np.array([True]))
         made._adopt(Fit(model, np.nan, np.nan, Status.COMPLETED, nothing))
         return made
@@ -322,15 +322,14 @@ class BayesianNetwork(NetworkAnswers):
     def _shape(self, name: str) -> tuple[int, ...]:
         return tuple(len(self.states_[v]) for v in (*self.parents_[name], name))
 
-    def _plan(self, seen: Sequence[int] | None = None) -> Any:
-        """The elimination for evidence on these nodes (all by default), refused if it is too large."""
-        found = self._graph.plan(range(self._graph.n_nodes) if seen is None else seen)
-        if found.largest > MOST_ENTRIES:
-            names = ", ".join(self.nodes_[v] for v in found.clique)
-            raise NetworkError(
-                f"exact answers need a table of {found.largest:,} entries for each row, over {names}: more than the "
-                f"{MOST_ENTRIES:,} that are taken; remove edges among these nodes, or merge states of those with many"
-            )
+    def _whole(self) -> Plan:
+        """The elimination of all nodes, however large: exact answers refuse it then."""
+        return self._graph.plan(range(self._graph.n_nodes))
+
+    def _plan(self, seen: Sequence[int]) -> Plan:
+        """The elimination for evidence on these nodes, refused if it is too large."""
+        found = self._graph.plan(seen)
+        refuse_too_large(found, self.nodes_)
         return found
 
     def _start(self, problem: Problem, rng: np.random.Generator) -> Network:
@@ -429,7 +428,7 @@ class BayesianNetwork(NetworkAnswers):
     def _from_state(self, state: dict[str, Any]) -> None:
         nodes = tuple(state["nodes"])
         self._understand(nodes, dict(zip(nodes, map(tuple, state["states"]), strict=True)), state["parents"])
-        model = Network(tuple(state["tables"]), Fixed(tuple(state["pseudo"])), self._graph, self._plan())
+        model = Network(tuple(state["tables"]), Fixed(tuple(state["pseudo"])), self._graph, self._whole())
         trace = Trace(state["objective"], state["accepted"])
         self._adopt(Fit(model, float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace))
 

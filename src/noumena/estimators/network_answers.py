@@ -12,26 +12,25 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..core.errors import ColumnMismatchError, NoumenaError
+from ..core.errors import ColumnMismatchError
 from ..core.result import Status, Trace
 from ..data.bif import bif_text
 from ..data.coded import Columns, Levels, codes, decoded, read_columns
 from ..data.output import table_of
 from ..data.summary import summarise
 from ..data.table import ArrayTable
+from ..models.approximate_inference import mean_field
 from ..models.network import Graph, Network
 from ..models.network_queries import completed, completions, joint_posterior, posteriors
 from ..models.standard_errors import StandardErrors
 from .inputs import refuse_sparse, row_weights
 from .mixture_fitter import double_precision
 from .mixture_fitting import Problem, merged
+from .network_approximation import APPROXIMATIONS, approximate
+from .network_size import NetworkError, refuse_too_large
 from .network_uncertainty import table_errors
 from .parameters import integer
 from .storage import write_atomically
-
-
-class NetworkError(NoumenaError, ValueError):
-    """A structure or a table that makes no Bayesian network, or one too large for exact answers."""
 
 
 class NetworkAnswers(DensityMixin, BaseEstimator):
@@ -135,6 +134,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         evidence: Mapping[str, Any] | None = None,
         *,
         soft_evidence: Mapping[str, Any] | None = None,
+        method: str = "exact",
     ) -> dict[str, dict[Any, float]]:
         """Marginal probabilities of nodes, given what is known of others.
 
@@ -146,6 +146,9 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             From a node to its state.
         soft_evidence : mapping, optional
             From a node to how likely what was seen is under each state: a mapping from states, or an array.
+        method : {"exact", "loopy", "mean-field"}, default="exact"
+            For networks that are too large for exact answers: loopy belief propagation, which is exact where no two
+            nodes are joined by two paths, or mean field. Both warn of what they are.
 
         Returns
         -------
@@ -159,21 +162,40 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         """
         row = self._one(evidence)
         wanted = {name: self._node(name) for name in (self.nodes_ if nodes is None else nodes)}
-        log, found = posteriors(self._model, row[None], self._likelihood(soft_evidence))
+        log, found = self._marginals(row[None], self._likelihood(soft_evidence), method)
         self._refuse_impossible(log, row[None])
         return {
             name: dict(zip(self.states_[name], found[node][0].tolist(), strict=True)) for name, node in wanted.items()
         }
 
+    def _marginals(
+        self, x: np.ndarray, likelihood: Mapping[int, np.ndarray], method: str
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        if method in APPROXIMATIONS:
+            return approximate(self._model, x, likelihood, method)
+        if method != "exact":
+            raise ValueError(f'method={method!r}: choose "exact", {", ".join(map(repr, APPROXIMATIONS))}')
+        return posteriors(self._exact, x, likelihood)
+
+    @property
+    def _exact(self) -> Network:
+        """The network, for exact answers."""
+        refuse_too_large(self._model.plan, self.nodes_)
+        return self._model
+
+    def lower_bound(self, evidence: Mapping[str, Any]) -> float:
+        """A lower bound of log p(evidence) in nats, by mean field; −inf where it found none."""
+        return float(mean_field(self._model, self._one(evidence)[None]).log_density[0])
+
     def probability(self, evidence: Mapping[str, Any]) -> float:
         """p(evidence), all other nodes summed out."""
         row = self._one(evidence)
-        return float(np.exp(posteriors(self._model, row[None])[0][0]))
+        return float(np.exp(posteriors(self._exact, row[None])[0][0]))
 
     def joint(self, nodes: Sequence[str], evidence: Mapping[str, Any] | None = None) -> np.ndarray:
         """p(nodes | evidence) with an axis for each node, in their order, along its states."""
         row = self._one(evidence)
-        log, found = joint_posterior(self._model, row[None], [self._node(name) for name in nodes])
+        log, found = joint_posterior(self._exact, row[None], [self._node(name) for name in nodes])
         self._refuse_impossible(log, row[None])
         return found[0]
 
@@ -186,9 +208,9 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             For evidence of probability 0.
         """
         row = self._one(evidence)
-        log, best = completed(self._model, row[None], "best")
+        log, best = completed(self._exact, row[None], "best")
         self._refuse_impossible(log, row[None])
-        total = posteriors(self._model, row[None])[0][0]
+        total = posteriors(self._exact, row[None])[0][0]
         states = {name: self.states_[name][int(code)] for name, code in zip(self.nodes_, best[0], strict=True)}
         return states, float(np.exp(log[0] - total))
 
@@ -214,13 +236,19 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             raise NetworkError(
                 f"the row has {size:.3g} completions: ask for the posterior of single nodes, or for draws"
             )
-        chance, rows, weight = completions(self._model, codes_, range(len(self.nodes_)))
+        chance, rows, weight = completions(self._exact, codes_, range(len(self.nodes_)))
         self._refuse_impossible(np.log(np.array([chance])) if chance > 0 else np.array([-np.inf]), codes_[None])
         order = np.argsort(-weight, kind="stable")
         return pa.table(self._columns(rows[order]) | {"weight": weight[order]})
 
-    def posterior(self, X: Any) -> dict[str, np.ndarray]:
+    def posterior(self, X: Any, *, method: str = "exact") -> dict[str, np.ndarray]:
         """p(state | observed cells) of every node in every row, observed or not, hidden ones too.
+
+        Parameters
+        ----------
+        X : table
+        method : {"exact", "loopy", "mean-field"}, default="exact"
+            As in `query`.
 
         Returns
         -------
@@ -233,7 +261,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             For a row of probability 0.
         """
         x = self._rows(X)
-        log, found = posteriors(self._model, x)
+        log, found = self._marginals(x, {}, method)
         self._refuse_impossible(log, x)
         return dict(zip(self.nodes_, found, strict=True))
 
@@ -241,7 +269,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         """p(target | the other observed cells), shape (n_rows, states); a column of the target is not used."""
         self._node_of_fitted(target)
         x = self._rows(X, without=[target])
-        log, found = posteriors(self._model, x)
+        log, found = posteriors(self._exact, x)
         self._refuse_impossible(log, x)
         return found[self.nodes_.index(target)]
 
@@ -253,7 +281,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """log p(observed cells) of each row in nats, shape (n_rows,); −inf for an impossible row."""
         x = self._rows(X)
-        return posteriors(self._model, x)[0]
+        return posteriors(self._exact, x)[0]
 
     def log_likelihood(self, X: Any, sample_weight: Any = None) -> float:
         """log p(observed cells) of a table in nats, weighted: all that is missing or hidden summed out."""
@@ -297,13 +325,13 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         """
         x = self._rows(X)
         if draws is None:
-            log, filled = completed(self._model, x, "best")
+            log, filled = completed(self._exact, x, "best")
             self._refuse_impossible(log, x)
             return self._like(X, filled)
         rng = self._rng(random_state)
         many = []
         for _ in range(integer("draws", draws, 1)):
-            log, filled = completed(self._model, x, "draw", rng)
+            log, filled = completed(self._exact, x, "draw", rng)
             self._refuse_impossible(log, x)
             many.append(self._like(X, filled))
         return many
@@ -319,7 +347,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             For evidence of probability 0.
         """
         n, row = integer("n_samples", n_samples, 1), self._one(evidence)
-        log, drawn = completed(self._model, np.tile(row, (n, 1)), "draw", self._rng(random_state))
+        log, drawn = completed(self._exact, np.tile(row, (n, 1)), "draw", self._rng(random_state))
         self._refuse_impossible(log[:1], row[None])
         return pa.table(self._columns(drawn))
 
@@ -361,7 +389,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         problem = merged(Problem(table, summarise(table, weight), weight, None))
         settings: Any = {"tol": self.tol, "max_iter": self.max_iter, "accelerate": self.accelerate}
         with double_precision():
-            errors = table_errors(self._model, problem, draws, self._rng(random_state), **settings)
+            errors = table_errors(self._exact, problem, draws, self._rng(random_state), **settings)
         owned = zip(self.nodes_, self._graph.table_of, strict=True)
         return StandardErrors({"tables": {name: errors[own] for name, own in owned}}, method)
 

@@ -13,7 +13,7 @@ from ..core.result import Status
 from ..data.coded import read_columns
 from .bayesian_network import BayesianNetwork
 from .inputs import row_weights
-from .network_answers import NetworkError
+from .network_size import NetworkError
 from .parameters import copy_of, integer
 from .selection import Selection
 

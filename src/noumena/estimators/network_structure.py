@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from .network_answers import NetworkError
+from .network_size import NetworkError
 
 Structure: TypeAlias = Mapping[str, Sequence[str]] | Sequence[tuple[str, str]]
 """Parents by node, or edges (parent, child)."""

@@ -17,7 +17,7 @@ from ..models.network_queries import completed
 from ..models.structure_search import Move, Rules, edges_of, hill_climb, parents_in
 from .bayesian_network import BayesianNetwork
 from .mixture_fitting import Problem
-from .network_answers import NetworkError
+from .network_size import NetworkError
 from .network_structure import METHODS, refuse_cycles
 from .parameters import integer
 

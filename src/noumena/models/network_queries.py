@@ -46,7 +46,7 @@ def posteriors(
         sweeps = Propagation(whole, factors_of(network, whole), rows)
         for begin in range(0, len(own), rows):
             few, used = _filled(own[begin : begin + rows], rows)
-            log = sweeps.forward(_evidence(network, few, likelihood))
+            log = sweeps.forward(evidence_for(network, few, likelihood))
             place = slice(start + begin, start + begin + used)
             log_density[place] = log[:used]
             for step, joint in sweeps.marginals(np.where(np.isfinite(log), 1.0, 0.0)):
@@ -76,7 +76,7 @@ def joint_posterior(
     log_density, found = np.empty(len(x)), np.empty((len(x), *flat.shape))
     for begin in range(0, len(x), rows):
         few, used = _filled(x[begin : begin + rows], rows)
-        log = sweeps.forward(_evidence(network, few, likelihood))
+        log = sweeps.forward(evidence_for(network, few, likelihood))
         log_density[begin : begin + used] = log[:used]
         for step, joint in sweeps.marginals(np.where(np.isfinite(log), 1.0, 0.0)):
             if len(own) in step.factors:
@@ -106,7 +106,7 @@ def completed(
     for begin in range(0, len(x), rows):
         few = x[begin : begin + rows]
         swept = contract(
-            np, whole, factors_of(network, whole), _evidence(network, few, likelihood), best=how == "best", keep=True
+            np, whole, factors_of(network, whole), evidence_for(network, few, likelihood), best=how == "best", keep=True
         )
         log_total[begin : begin + rows] = swept.log_total
         for node, codes in _traced_back(whole, swept.products, len(few), rng if how == "draw" else None):
@@ -151,7 +151,10 @@ def factors_of(network: Network, plan: Plan) -> list[np.ndarray]:
     return [np.asarray(network.tables[network.graph.table_of[scope[-1]]]) for scope in plan.scopes]
 
 
-def _evidence(network: Network, x: np.ndarray, likelihood: Mapping[int, np.ndarray] | None) -> list[np.ndarray | None]:
+def evidence_for(
+    network: Network, x: np.ndarray, likelihood: Mapping[int, np.ndarray] | None
+) -> list[np.ndarray | None]:
+    """As `evidence_of`, with soft evidence on some nodes."""
     evidence = evidence_of(x, network.graph.states)
     for node, chances in (likelihood or {}).items():
         soft = np.broadcast_to(np.asarray(chances, float)[:, None], (len(chances), len(x)))
