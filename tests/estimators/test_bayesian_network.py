@@ -386,7 +386,7 @@ def test_criteria():
     ("settings", "message"),
     [
         ({"structure": {"a": ["c"], "b": ["a"], "c": ["b"]}}, r"has a cycle: \w → \w → \w → \w"),
-        ({"structure": {"a": [], "b": ["a"]}}, "the table has 'c', but the structure does not"),
+        ({"structure": {"a": [], "b": ["a"]}}, "'c' is a column or a hidden node, but the structure has no such node"),
         ({"structure": {"a": [], "b": ["a"], "c": ["d"]}}, "the structure has 'd', but the table does not"),
         ({"structure": {"a": [], "b": ["a"], "c": ["h"]}, "hidden": {"h": 1}}, "hidden node 'h' needs at least 2"),
         ({"structure": {"a": ["a"], "b": [], "c": []}}, "node 'a' has parents"),
@@ -428,3 +428,70 @@ def test_a_network_too_large_for_exact_answers_names_its_clique():
     frame = pd.DataFrame(np.random.default_rng(0).integers(2, size=(50, 31)), columns=[*names, "all"])
     with pytest.raises(nm.NetworkError, match=r"a table of .* entries for each row, over .*n0.*: more than"):
         nm.BayesianNetwork({name: [] for name in names} | {"all": names[:25]}).fit(frame)
+
+
+def test_a_node_with_hundreds_of_children_does_not_underflow():
+    """log Σ_r p(r) Π_i p(c_i | r) of 400 children with ten states each, summed in logarithms; soft evidence alike."""
+    rng = np.random.default_rng(0)
+    children = [f"c{i}" for i in range(400)]
+    tables = {"r": [0.5, 0.5]} | {name: rng.dirichlet(np.full(10, 5.0), size=2) for name in children}
+    states = {"r": ("a", "b")} | dict.fromkeys(children, tuple(range(10)))
+    bn = nm.BayesianNetwork.from_tables({"r": []} | {name: ["r"] for name in children}, tables, states)
+    row = rng.integers(10, size=400)
+    by_hand = np.logaddexp.reduce(
+        np.log(0.5) + sum(np.log(tables[name][:, state]) for name, state in zip(children, row, strict=True))
+    )
+    frame = pd.DataFrame([row], columns=children)
+    assert by_hand < -800
+    assert bn.score_samples(frame)[0] == pytest.approx(by_hand, rel=1e-12)
+    np.testing.assert_array_equal(bn.impute(frame)[children], frame)
+    soft = {name: np.where(np.arange(10) == 3, 1e-80, 1e-90) for name in children[:8]}
+    assert sum(bn.query(["r"], soft_evidence=soft)["r"].values()) == pytest.approx(1.0)
+    fitted = nm.BayesianNetwork(
+        {"r": []} | {name: ["r"] for name in children}, hidden={"r": 2}, n_init=1, random_state=0
+    )
+    drawn = rng.integers(10, size=(60, 400))
+    drawn[:10] = np.arange(10)[:, None]  # every state occurs
+    assert fitted.fit(pd.DataFrame(drawn, columns=children)).status_ is Status.CONVERGED
+
+
+def test_what_is_said_of_tied_nodes_holds_for_all_of_them():
+    frame = pd.DataFrame(np.random.default_rng(0).choice(["x", "y"], (200, 3)), columns=list("abd"))
+    structure = {"a": [], "b": [], "d": []}
+    for tied in ([("a", "b")], [("b", "a")]):
+        fixed = nm.BayesianNetwork(structure, tied=tied, fixed={"b": [0.9, 0.1]}).fit(frame)
+        np.testing.assert_array_equal(fixed.tables_["a"], [0.9, 0.1])
+        prior = nm.BayesianNetwork(structure, tied=tied, prior={"b": [1e9, 1e9]}).fit(frame)
+        np.testing.assert_allclose(prior.tables_["a"], [0.5, 0.5], atol=1e-6)
+    chain = nm.BayesianNetwork(structure, tied=[("a", "b"), ("b", "d")]).fit(frame)
+    np.testing.assert_array_equal(chain.tables_["a"], chain.tables_["d"])
+    with pytest.raises(nm.NetworkError, match="says different things of the tied nodes"):
+        nm.BayesianNetwork(structure, tied=[("a", "b")], prior={"a": 1.0, "b": 2.0}).fit(frame)
+    with pytest.raises(nm.NetworkError, match="prior names 'z', which is no node"):
+        nm.BayesianNetwork(structure, prior={"z": 1.0}).fit(frame)
+
+
+def test_an_impossible_row_of_weight_0_takes_no_part():
+    bn = nm.BayesianNetwork.from_tables(
+        {"a": [], "c": ["a"]}, {"a": [1.0, 0.0], "c": [[0.5, 0.5], [0.1, 0.9]]}, {"a": ("x", "y"), "c": ("p", "q")}
+    )
+    frame = pd.DataFrame({"a": ["x", "y"], "c": ["p", "q"]})
+    assert bn.log_likelihood(frame, sample_weight=[1, 0]) == pytest.approx(np.log(0.5))
+    assert bn.score(frame, sample_weight=[2, 0]) == pytest.approx(np.log(0.5))
+    assert bn.log_likelihood(frame) == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda bn: bn.joint(["lung", "lung"]), "each named once"),
+        (lambda bn: bn.joint([]), "at least one"),
+        (lambda bn: bn.query(soft_evidence={"lung": [np.inf, 1]}), "soft evidence on 'lung' must be"),
+        (lambda bn: bn.query(soft_evidence={"lung": "yes"}), "soft evidence on 'lung' must be"),
+        (lambda bn: bn.from_tables({"a": []}, {}, {"a": (0, 1)}), "node 'a' has no table"),
+        (lambda bn: bn.from_tables({"a": ["b"]}, {"a": [[1, 0]]}, {"a": (0, 1)}), "'b' is a parent, but no node"),
+    ],
+)
+def test_bad_questions_are_named(ask, message):
+    with pytest.raises(nm.NetworkError, match=message):
+        ask(asia())

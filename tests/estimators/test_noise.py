@@ -164,3 +164,36 @@ def test_what_needs_normals_alone_is_refused():
     gm = nm.GaussianMixture(2, noise="box", random_state=0).fit(clusters_in_noise())
     with pytest.raises(nm.NoumenaError, match="no mixture of normals alone"):
         gm.marginal([0])
+
+
+def test_noise_beside_covariates():
+    """Weights that depend on a column, log odds against the noise; the bootstrap starts from the fit."""
+    rng = np.random.default_rng(0)
+    age = rng.normal(50, 10, 400)
+    which = (rng.random(400) < 1 / (1 + np.exp(-(age - 50) / 5))).astype(int)
+    table = pd.DataFrame({"u": rng.normal(6.0 * which, 1.0), "age": age})
+    table.loc[::20, "u"] = rng.uniform(-60, 60, 20)
+    mixture = nm.Mixture({"u": "normal"}, 2, covariates=["age"], noise="box", n_init=5, random_state=0).fit(table)
+    assert mixture.membership_coef_.shape == (2, 1)
+    slopes = np.diff(mixture.membership_coef_[np.argsort(mixture.parameters_["u"]["mean"]), 0])
+    assert slopes[0] == pytest.approx(0.2, abs=0.08)
+    assert 0.02 < mixture.noise_weight_ < 0.1
+    assert mixture.standard_errors(table).membership_coef.shape == (2, 1)
+    with pytest.raises(ValueError, match="column 'age' is a covariate and has a family"):
+        nm.Mixture({"u": "normal", "age": "normal"}, 2, covariates=["age"]).fit(table)
+
+
+def test_the_bootstrap_starts_from_the_fit_with_its_noise():
+    x = clusters_in_noise()
+    x[-5:] = [[1e4, 1e4], [-1e4, 1e4], [2e4, -1e4], [1e4, 0], [0, 2e4]]
+    gm = nm.GaussianMixture(2, noise="box", random_state=0, n_init=3).fit(x)
+    observed = gm.standard_errors(x)
+    again = gm.standard_errors(x, method="bootstrap", n_bootstrap=30, random_state=0)
+    # 30 refits: a standard deviation within 4 / sqrt(2 · 29) = 53 % of the truth
+    np.testing.assert_allclose(again.weights, observed.weights, rtol=0.53)
+
+
+def test_columns_without_a_hull_are_told():
+    x = np.random.default_rng(0).normal(size=50)
+    with pytest.raises(nm.DataError, match='use noise="box", or leave one'):
+        nm.Mixture({"a": "normal", "b": "normal"}, 1, noise="hull").fit(pd.DataFrame({"a": x, "b": 2 * x}))

@@ -325,6 +325,55 @@ def test_columns_that_say_nothing_are_named():
         nm.RegressionMixture(2).fit(table, np.ones(60))
 
 
+def test_rare_levels_and_large_offsets_are_no_determined_columns():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=40_000), "event": (np.arange(40_000) % 100 == 1).astype(float)})
+    rm = nm.RegressionMixture(1).fit(table, table["x"] + 2 * table["event"] + rng.normal(size=40_000))
+    assert rm.coef_[0, 1] == pytest.approx(2.0, abs=0.3)
+    late = pd.DataFrame({"t": 1.7e12 + np.arange(120.0)})
+    y = 3 * np.arange(120.0) + rng.normal(size=120)
+    assert nm.RegressionMixture(1).fit(late, y).coef_[0, 0] == pytest.approx(
+        np.polyfit(np.arange(120), y, 1)[0], rel=1e-6
+    )
+
+
+def test_quasi_separation_is_told():
+    rng = np.random.default_rng(0)
+    group = rng.choice(["u", "v", "w"], 120)
+    y = (group == "u") | ((group == "v") & (rng.random(120) < 0.5))
+    with pytest.warns(nm.DegenerateWarning, match="perfect separation"):
+        nm.RegressionMixture(1, "logistic").fit(pd.DataFrame({"group": group}), y)
+
+
+def test_far_from_the_fit_nothing_is_nan():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=120)})
+    rm = nm.RegressionMixture(2, "poisson", n_init=2, random_state=0).fit(table, rng.poisson(np.exp(table["x"])))
+    far = pd.DataFrame({"x": [2000.0, 1e5]})
+    assert not np.isnan(rm.component_proba(far, [0, 0])).any()
+    assert not np.isnan(rm.log_density(far, [0, 0])).any()
+
+
+def test_text_answers_can_be_scored_and_arrays_stand_for_frames():
+    table, y = experts("logistic", n=200)
+    answers = np.array(["no", "yes"])[y.astype(int)]
+    rm = nm.RegressionMixture(1, "logistic").fit(table, answers)
+    assert rm.score(table, answers) == pytest.approx(nm.RegressionMixture(1, "logistic").fit(table, y).score(table, y))
+    np.testing.assert_array_equal(rm.predict(table.to_numpy()), rm.predict(table))
+    table, y = experts("normal", n=200)
+    one = nm.RegressionMixture(2, concomitant="w", regressors="a", random_state=0, n_init=2).fit(table, y)
+    assert (one.coef_names_, one.membership_names_) == (("a",), ("w",))
+
+
+def test_names_that_are_numbers_are_refused_where_they_could_be_positions():
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 2)), columns=[1, 2])
+    with pytest.raises(nm.ColumnTypeError, match="a column is called 1, which is no text"):
+        nm.RegressionMixture(1).fit(table, np.arange(50.0))
+    doubled = pd.DataFrame(np.ones((5, 2)), columns=["a", "a"])
+    with pytest.raises(nm.DataError, match="column names must be unique"):
+        nm.LatentClassAnalysis(1).fit(doubled)
+
+
 REFUSED = {
     "check_sample_weight_equivalence_on_dense_data": "its ten columns have fewer different rows, which is refused",
 }

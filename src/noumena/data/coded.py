@@ -72,12 +72,13 @@ def read_columns(data: Any) -> Columns:
     if not isinstance(data, np.ndarray | list | tuple):
         import narwhals
 
+        if hasattr(data, "columns") and all(isinstance(name, str) for name in data.columns):
+            unique_names(data.columns)  # narwhals has an error of its own
         frame = narwhals.from_native(data, pass_through=True)
         if isinstance(frame, narwhals.LazyFrame):
             frame = frame.collect()
         if isinstance(frame, narwhals.DataFrame):
-            named = all(isinstance(name, str) for name in frame.columns)
-            names = unique_names(frame.columns) if named else None
+            names = _names(list(frame.columns))
             arrays = tuple(_arrow(frame[:, j], described(j, names)) for j in range(frame.shape[1]))
             return _checked(Columns(names, arrays))
     array = np.asarray(data) if isinstance(data, np.ndarray) else np.asarray(data, dtype=object)
@@ -85,6 +86,24 @@ def read_columns(data: Any) -> Columns:
         array = read_table(data).to_array()  # numbers: one set of checks for them all
         return _checked(Columns(None, tuple(pyarrow.array(column, from_pandas=True) for column in array.T)))
     return _checked(Columns(None, tuple(_listed(list(column), f"column {j}") for j, column in enumerate(array.T))))
+
+
+def _names(found: list[Any]) -> tuple[str, ...] | None:
+    """Names of columns; none where these are only numbered from 0 on.
+
+    Raises
+    ------
+    ColumnTypeError
+        Where names are other numbers: ``1`` would mean a position as well.
+    """
+    if all(isinstance(name, str) for name in found):
+        return unique_names(found)
+    if found == list(range(len(found))):
+        return None
+    odd = next(name for name in found if not isinstance(name, str))
+    raise ColumnTypeError(
+        f"a column is called {odd!r}, which is no text: name all columns by text, as in frame.columns.map(str)"
+    )
 
 
 def _arrow(series: Any, column: str) -> Any:
@@ -134,7 +153,12 @@ def levels_of(array: Any, column: str) -> Levels:
     DataError
         Where there is none, or more than `MOST_LEVELS`.
     """
-    declared, values, _ = _encoded(array)
+    import pyarrow
+
+    try:
+        declared, values, _ = _encoded(array)
+    except pyarrow.ArrowNotImplementedError as error:
+        raise ColumnTypeError(f"{column} holds {array.type}, which makes no levels: leave it out") from error
     present = [value for value in values if value is not None and value == value]
     if not present:
         raise DataError(f"{column} has no observed value in any row: leave it out")

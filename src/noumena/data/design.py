@@ -7,10 +7,10 @@ import numpy as np
 
 from ..core.errors import DataError
 from .coded import Columns, Levels, holds_numbers, levels_of
-from .columns import arrow_holds_numbers, from_arrow
+from .columns import arrow_holds_numbers, from_arrow, positions
 
-#: Ranks are told apart on so many rows.
-_RANK_ROWS = 20_000
+#: A column of which the others leave less than this share of its variance is determined by them.
+_DETERMINED = 1e-10
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Design:
     ----------
     columns : tuple of str or int
         Names, or positions where the table had no names.
+    places : tuple of int
+        Their positions, for tables without names.
     levels : tuple
         The levels of each column, None where it holds numbers.
     intercept : bool
@@ -28,11 +30,12 @@ class Design:
     """
 
     columns: tuple[str | int, ...]
+    places: tuple[int, ...]
     levels: tuple[Levels | None, ...]
     intercept: bool
 
     @classmethod
-    def of(cls, columns: Columns, wanted: Sequence[str | int] | None, intercept: bool, role: str) -> "Design":
+    def of(cls, columns: Columns, wanted: Sequence[str | int] | str | None, intercept: bool, role: str) -> "Design":
         """The design of some columns of a table, checked on that table.
 
         Raises
@@ -41,17 +44,15 @@ class Design:
             For a missing cell, a column of one value, or columns that determine each other; names them and the
             ``role`` that they play.
         """
-        own = columns.select(wanted)
-        names = own.names
-        if names is None:
-            places = range(len(columns.arrays)) if wanted is None else wanted
-            names = tuple(int(place) for place in places)
+        places = positions(wanted, columns.names, len(columns.arrays))
+        own = columns.select(places)
+        names = tuple(places) if own.names is None else own.names
         levels = []
         for j, array in enumerate(own.arrays):
             # truth values are numbers 0 and 1; declared categories of numbers are categories
             numbers = holds_numbers(array) or str(array.type) == "bool"
             levels.append(None if numbers and arrow_holds_numbers(array.type) else levels_of(array, own.described(j)))
-        design = cls(names, tuple(levels), intercept)
+        design = cls(names, tuple(places), tuple(levels), intercept)
         design._check(design.matrix(columns, role), role)
         return design
 
@@ -74,7 +75,7 @@ class Design:
         DataError
             For a missing cell or a level that was not there at the fit; names column and row.
         """
-        own = columns.select(list(self.columns))
+        own = columns.select(list(self.places if columns.names is None else self.columns))
         parts = [np.ones((columns.n_rows, 1))] if self.intercept else []
         for j, (array, levels) in enumerate(zip(own.arrays, self.levels, strict=True)):
             found = _indicators(array, levels, own.described(j)) if levels else from_arrow(array)[:, None]
@@ -89,19 +90,21 @@ class Design:
         return np.concatenate(parts, axis=1) if parts else np.empty((columns.n_rows, 0))
 
     def _check(self, matrix: np.ndarray, role: str) -> None:
-        names = (["the intercept"] if self.intercept else []) + [f"{name!r}" for name in self.names]
-        few = matrix[:: max(1, len(matrix) // _RANK_ROWS)]
-        for j, name in enumerate(names):
-            if j >= self.intercept and np.all(matrix[:, j] == matrix[0, j]):
-                raise DataError(f"{role} {name} is constant (always {matrix[0, j]:g}): leave it out")
-        kept = few / np.maximum(np.abs(few).max(axis=0), np.finfo(float).tiny)
-        for j in range(1, kept.shape[1]):
-            rest = kept[:, :j]
-            away = kept[:, j] - rest @ np.linalg.lstsq(rest, kept[:, j], rcond=None)[0]
-            if np.abs(away).max() < 1e-9:
-                others = [name for name in names[:j] if name != "the intercept"]
+        names = [f"{name!r}" for name in self.names]
+        own = matrix[:, int(self.intercept) :]
+        for name, column in zip(names, own.T, strict=True):
+            if np.all(column == column[0]):
+                raise DataError(f"{role} {name} is constant (always {column[0]:g}): leave it out")
+        if not names:
+            return
+        centred = own - own.mean(axis=0) if self.intercept else own
+        unit = centred / np.sqrt(np.mean(centred**2, axis=0))
+        gram = unit.T @ unit / len(unit)
+        for j in range(1, len(names)):
+            slopes = np.linalg.lstsq(gram[:j, :j], gram[:j, j], rcond=None)[0]
+            if gram[j, j] - slopes @ gram[:j, j] < _DETERMINED:
                 raise DataError(
-                    f"{role} {names[j]} is determined by the others ({', '.join(others)}): leave one of them out"
+                    f"{role} {names[j]} is determined by the others ({', '.join(names[:j])}): leave one of them out"
                 )
 
 

@@ -143,6 +143,13 @@ class BayesianNetwork(NetworkAnswers):
         NetworkError
             For a cycle, a table of the wrong shape, or one that does not sum to 1.
         """
+        for what, said in (("table", tables), ("states", states)):
+            lacking = [name for name in parents if name not in said]
+            if lacking:
+                raise NetworkError(f"node {lacking[0]!r} has no {what}: give one to each node")
+        strangers = sorted(set().union(*parents.values()) - set(parents), key=str)
+        if strangers:
+            raise NetworkError(f"{strangers[0]!r} is a parent, but no node: list it with its own parents, if any")
         made = cls(dict(parents), states=dict(states), **settings)
         names = tuple(parents)
         made._understand(names, {name: tuple(states[name]) for name in names}, dict(parents))
@@ -244,7 +251,11 @@ class BayesianNetwork(NetworkAnswers):
 
     def _hidden_states(self) -> dict[str, Levels]:
         found: dict[str, Levels] = {}
+        if not isinstance(self.hidden, Mapping | None):
+            raise NetworkError(f'hidden={self.hidden!r}: give each hidden node its number of states, hidden={{"h": 2}}')
         for name, said in (self.hidden or {}).items():
+            if not isinstance(said, int | np.integer | Sequence) or isinstance(said, bool | str):
+                raise NetworkError(f"hidden[{name!r}]={said!r}: give a number of states, or their names in a list")
             levels = tuple(range(said)) if isinstance(said, int | np.integer) else tuple(said)
             if len(levels) < 2:
                 raise NetworkError(f"hidden node {name!r} needs at least 2 states, not {said!r}")
@@ -282,8 +293,8 @@ class BayesianNetwork(NetworkAnswers):
         missing = [name for name in nodes if structure is not None and name not in said]
         if missing:
             raise DataError(
-                f"the table has {', '.join(map(repr, missing))}, but the structure does not: add it (a node without "
-                'edges is "name": []), or leave the column out'
+                f"{', '.join(map(repr, missing))} is a column or a hidden node, but the structure has no such node: "
+                'add it (a node without edges is "name": []), or leave it out'
             )
         self.nodes_ = tuple(str(name) for name in nodes)
         self.parents_ = {name: tuple(parents.get(name, ())) for name in nodes}
@@ -300,7 +311,7 @@ class BayesianNetwork(NetworkAnswers):
 
     def _sharing(self, place: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[bool, ...]]:
         """The table of each node, and which tables are fixed."""
-        first = dict(enumerate(range(len(place))))
+        groups = [{v} for v in range(len(place))]
         for group in self.tied or ():
             unknown = [name for name in group if name not in place]
             if unknown:
@@ -310,14 +321,25 @@ class BayesianNetwork(NetworkAnswers):
                 raise NetworkError(
                     f"tied nodes {', '.join(map(repr, group))} have tables of the shapes {sorted(shapes)}"
                 )
-            for name in group:
-                first[place[name]] = place[group[0]]
-        owners = sorted(set(first.values()))
-        fixed = {place[name] for name in self.fixed or {} if name in place}
-        unknown = [name for name in self.fixed or {} if name not in place]
-        if unknown:
-            raise NetworkError(f"fixed names {unknown[0]!r}, which is no node")
-        return tuple(owners.index(first[v]) for v in range(len(place))), tuple(owner in fixed for owner in owners)
+            own = set().union(*(groups[place[name]] for name in group))
+            for v in own:
+                groups[v] = own
+        owners = sorted({min(own) for own in groups})
+        said = {"fixed": self.fixed, "prior": self.prior, "states": self.states}
+        for what, of_nodes in said.items():
+            unknown = [name for name in (of_nodes if isinstance(of_nodes, Mapping) else ()) if name not in place]
+            if unknown:
+                raise NetworkError(f"{what} names {unknown[0]!r}, which is no node")
+        fixed = {min(groups[place[name]]) for name in self.fixed or {}}
+        return tuple(owners.index(min(own)) for own in groups), tuple(owner in fixed for owner in owners)
+
+    def _said_of(self, table: int, said: Mapping[str, Any], what: str) -> Any:
+        """What was said of a table, by any of the nodes that have it; None where nothing was."""
+        names = [name for name, own in zip(self.nodes_, self._graph.table_of, strict=True) if own == table]
+        found = [said[name] for name in names if name in said]
+        if any(not np.array_equal(found[0], other) for other in found[1:]):
+            raise NetworkError(f"{what} says different things of the tied nodes {', '.join(map(repr, names))}")
+        return found[0] if found else None
 
     def _shape(self, name: str) -> tuple[int, ...]:
         return tuple(len(self.states_[v]) for v in (*self.parents_[name], name))
@@ -342,7 +364,7 @@ class BayesianNetwork(NetworkAnswers):
             node = graph.table_of.index(table)
             shape = graph.shape(table)
             if fixed:
-                tables.append(_checked_table((self.fixed or {})[self.nodes_[node]], shape, self.nodes_[node]))
+                tables.append(_checked_table(self._said_of(table, self.fixed or {}, "fixed"), shape, self.nodes_[node]))
                 continue
             owners = [v for v, own in enumerate(graph.table_of) if own == table]
             count = np.full(shape, 1.0 / shape[-1])
@@ -363,7 +385,9 @@ class BayesianNetwork(NetworkAnswers):
         found = []
         for table in range(len(graph.fixed)):
             shape, name = graph.shape(table), self.nodes_[graph.table_of.index(table)]
-            own = said.get(name, 0.0) if isinstance(said, Mapping) else said
+            own = self._said_of(table, said, "prior") if isinstance(said, Mapping) else said
+            if isinstance(own, str):
+                raise NetworkError(f"prior={own!r}: pass a count, or counts by node")
             count = np.asarray(0.0 if own is None else own, dtype=float)
             if not (np.isfinite(count).all() and (count >= 0).all()) or count.shape not in ((), shape):
                 raise NetworkError(
@@ -384,6 +408,7 @@ class BayesianNetwork(NetworkAnswers):
         if not any((np.asarray(table) == 0).any() for table in model.tables):
             return
         x = problem.table.to_array()
+        x = x if problem.weight is None else x[problem.weight > 0]
         log, _ = posteriors(model, x)
         impossible = np.flatnonzero(~np.isfinite(log))
         if len(impossible):

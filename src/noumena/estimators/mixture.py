@@ -185,6 +185,9 @@ class Mixture(TabularMixture):
         else:
             wanted, kinds, joint = self._named()
             places = positions(wanted, columns.names, len(columns.arrays))
+            both = [columns.described(j) for j in places if j not in self._no_covariates(columns)]
+            if both:
+                raise ValueError(f"{', '.join(both)} is a covariate and has a family: name it in one of the two")
             columns = columns.select(places)
         self._parts = _parts(kinds, joint)
         levels: dict[int, Levels] = {}

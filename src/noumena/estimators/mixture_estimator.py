@@ -66,7 +66,16 @@ class MixtureEstimator(DensityMixin, ClassNamePrefixFeaturesOutMixin, Transforme
                 else f"{summary.n_rows} rows are too few"
             )
             raise DataError(f'noise="hull" needs the convex hull of the rows, but {why}: use noise="box"')
+        from scipy.spatial import QhullError
+
         x = problem.table.to_array()
+        try:
+            WithNoise.hull(family(1), x)
+        except QhullError as error:
+            raise DataError(
+                'noise="hull" needs columns that span a region, but some of these determine others: use noise="box", '
+                "or leave one of them out"
+            ) from error
         return lambda size: WithNoise.hull(family(size), x)
 
     def _read(self, X: Any) -> Table:

@@ -161,6 +161,8 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         model = jax.tree.map(np.asarray, fit.model)
         self._model = model.first(int(np.sum(model.active)))
         self.weights_ = self._model.weights[model.family.background :]
+        if model.family.background:
+            self.noise_weight_ = float(self._model.weights[0])
         with double_precision():
             shown = self._shown(_reported(self._model))
         for name, value in shown.items():
@@ -175,7 +177,8 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         weights, components = reported
         family, _ = self._model.foreground()
         if isinstance(self._model, GatedMixture):
-            shown: dict[str, Any] = {"membership_intercept": weights[:, 0], "membership_coef": weights[:, 1:]}
+            own = weights[self._model.family.background :]  # the background is what they are compared with
+            shown: dict[str, Any] = {"membership_intercept": own[:, 0], "membership_coef": own[:, 1:]}
         elif self._model.family.background:
             shown = {"weights": weights[1:], "noise_weight": weights[0]}
         else:
@@ -190,8 +193,7 @@ class MixtureFitter(BaseEstimator, abc.ABC):
                 return StandardErrors(self._shown(observed(self._model, problem)), method)
             model, draws = self._model, integer("n_bootstrap", n_bootstrap, 2)
             size = len(model.weights) - model.family.background
-            posterior = self._posterior(problem.table)[:, model.family.background :]
-            start = posterior / posterior.sum(axis=1, keepdims=True)
+            start = self._posterior(problem.table)  # a background's share with it
             settings = replace(self._settings(problem, size), init_params=start, n_init=1, given=None, progress=None)
             errors = bootstrap(settings, size, problem, _reported, draws, self._rng(random_state))
             return StandardErrors(self._shown(errors), method)

@@ -26,8 +26,8 @@ from ..models.starts import Method, responsibilities
 #: Starts are looked for on at most so many rows, and on fewer of a table with many columns: so many cells, but no fewer
 #: than the least number of rows.
 START_ROWS, _START_CELLS, _LEAST_START_ROWS = 20_000, 2_000_000, 2_000
-#: Starts after the first look at fewer rows, so that all of them together look at `START_ROWS`; but at no fewer than the
-#: least number, nor than so many for each component.
+#: Starts after the first look at fewer rows, so that all of them together look at `START_ROWS`; but at no fewer than
+#: the least number, nor than so many for each component.
 _ROWS_PER_COMPONENT = 50
 #: Numbers a piece may hold: 1.6 MB, which the caches near the cores take.
 _PIECE_NUMBERS = 150_000
@@ -177,6 +177,7 @@ def fit_mixtures(
     start = jax.tree.map(lambda *parts: np.stack(parts), *stats)
     models = maximisation(stack(lanes), start)[0]
     if settings.given is not None:
+        assert isinstance(models, Mixture)
         models = _overridden(models, settings.given)
     return fit_best(
         models,
@@ -287,7 +288,8 @@ def _start(
         r = responsibilities(method, sample.points, sample.weight, sample.label, size, rng)
     if isinstance(settings.init_params, str):
         r = (1 - family.blur) * r + family.blur * r.sum(axis=1, keepdims=True) / size
-    if family.background:  # takes a little of every row, and soon more of those far from all components
+    if family.background and r.shape[1] == size:
+        # it takes a little of every row, and soon more of those far from all components
         r = np.column_stack([_BACKGROUND_SHARE * r.sum(axis=1), (1 - _BACKGROUND_SHARE) * r])
     r = np.pad(r, ((0, 0), (0, most - r.shape[1]))) / sample.share
     return blank.statistics(sample.x, sample.given, r)

@@ -32,6 +32,9 @@ from .network_uncertainty import table_errors
 from .parameters import integer
 from .storage import write_atomically
 
+#: Entries of a joint table, or completions of a row, that are listed at most.
+_MOST_JOINT = 1_000_000
+
 
 class NetworkAnswers(DensityMixin, BaseEstimator):
     """Base of the Bayesian networks: what can be asked of one whose tables are known."""
@@ -119,13 +122,13 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
                 for state, chance in said.items():
                     chances[self._state(name, state)] = chance
             else:
-                chances = np.asarray(said, dtype=float)
-            if chances.shape != (len(self.states_[name]),) or not (chances >= 0).all() or not chances.any():
+                chances = np.asarray(said, dtype=float) if np.ndim(said) == 1 else np.empty(0)
+            if chances.shape != (len(self.states_[name]),) or not _weighs(chances):
                 raise NetworkError(
                     f"soft evidence on {name!r} must be a number of at least 0 for each of its "
                     f"{len(self.states_[name])} states, not all of them 0"
                 )
-            found[node] = chances
+            found[node] = chances / chances.max()
         return found
 
     def query(
@@ -195,7 +198,16 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
     def joint(self, nodes: Sequence[str], evidence: Mapping[str, Any] | None = None) -> np.ndarray:
         """p(nodes | evidence) with an axis for each node, in their order, along its states."""
         row = self._one(evidence)
-        log, found = joint_posterior(self._exact, row[None], [self._node(name) for name in nodes])
+        places = [self._node(name) for name in nodes]
+        if not places or len(set(places)) < len(places):
+            raise NetworkError(f"nodes {list(nodes)!r} must be at least one, each named once")
+        size = np.prod([float(len(self.states_[name])) for name in nodes])
+        if size > _MOST_JOINT:
+            raise NetworkError(
+                f"the joint table of {len(places)} nodes has {size:.3g} entries, more than the {_MOST_JOINT:,} that "
+                "are taken: ask for fewer nodes, or for draws"
+            )
+        log, found = joint_posterior(self._exact, row[None], places)
         self._refuse_impossible(log, row[None])
         return found[0]
 
@@ -232,7 +244,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         seen = {name: state for name, state in row.items() if state is not None}
         codes_ = self._one(seen)
         size = np.prod([float(len(self.states_[n])) for n, c in zip(self.nodes_, codes_, strict=True) if np.isnan(c)])
-        if size > 1e6:
+        if size > _MOST_JOINT:
             raise NetworkError(
                 f"the row has {size:.3g} completions: ask for the posterior of single nodes, or for draws"
             )
@@ -257,7 +269,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
 
         Raises
         ------
-        DataError
+        NetworkError
             For a row of probability 0.
         """
         x = self._rows(X)
@@ -287,20 +299,20 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         """log p(observed cells) of a table in nats, weighted: all that is missing or hidden summed out."""
         values = self.score_samples(X)
         weight = row_weights(sample_weight, len(values))
-        return float(values.sum() if weight is None else weight @ values)
+        return _total(values, weight)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # type: ignore[override]
         """Average of `score_samples`, weighted; ``y`` is not used."""
         values = self.score_samples(X)
-        return float(np.average(values, weights=row_weights(sample_weight, len(values))))
+        weight = row_weights(sample_weight, len(values))
+        return _total(values, weight) / (len(values) if weight is None else float(weight.sum()))
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Schwarz' criterion −2ℓ + df log n of these rows (lower is better)."""
         values = self.score_samples(X)
         weight = row_weights(sample_weight, len(values))
         n = len(values) if weight is None else weight.sum()
-        total = values.sum() if weight is None else weight @ values
-        return float(-2 * total + self.n_parameters_ * np.log(n))
+        return float(-2 * _total(values, weight) + self.n_parameters_ * np.log(n))
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's criterion −2ℓ + 2 df of these rows (lower is better)."""
@@ -436,6 +448,15 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
     def _rng(self, random_state: Any) -> np.random.Generator:
         chosen = self.random_state if random_state is None else random_state
         return np.random.default_rng(check_random_state(chosen).randint(2**31))
+
+
+def _weighs(chances: np.ndarray) -> bool:
+    return bool(np.isfinite(chances).all() and (chances >= 0).all() and chances.any())
+
+
+def _total(values: np.ndarray, weight: np.ndarray | None) -> float:
+    """Σ weight · log p, in which impossible rows of weight 0 take no part."""
+    return float(values.sum() if weight is None else weight[weight > 0] @ values[weight > 0])
 
 
 def named(columns: Columns) -> Columns:

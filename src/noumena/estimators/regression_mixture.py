@@ -5,12 +5,13 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..core.errors import DataError
 from ..core.model import Fixed
 from ..data.coded import Columns, codes, holds_numbers, levels_of, read_columns
-from ..data.columns import from_arrow
+from ..data.columns import from_arrow, positions
 from ..data.design import Design
 from ..data.summary import summarise
 from ..data.table import ArrayTable
@@ -184,7 +185,7 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         self._design = Design.of(columns, self._regressors(columns), bool(self.fit_intercept), "regressor")
         if not self._design.columns and not self.fit_intercept:
             raise ValueError("no regressors and no intercept: name at least one regressor")
-        gate = None if self.concomitant is None else list(self.concomitant)
+        gate = self.concomitant
         self._gate_design = None if gate is None else Design.of(columns, gate, True, "concomitant variable")
         table = self._joined(columns, self._response(y, columns.n_rows, at_fit=True))
         if table.n_rows <= self._width:
@@ -194,14 +195,12 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
             raise DataError(f"y is constant (always {table.array[0, 0]:g}): there is nothing to explain")
         return problem
 
-    def _regressors(self, columns: Columns) -> list[str | int] | None:
-        if self.regressors is not None:
-            return list(self.regressors)
-        if self.concomitant is None:
-            return None
-        taken = columns.select(list(self.concomitant)).arrays
-        own = [j for j, array in enumerate(columns.arrays) if not any(array is other for other in taken)]
-        return [columns.names[j] for j in own] if columns.names is not None else list(own)
+    def _regressors(self, columns: Columns) -> Sequence[str | int] | str | None:
+        if self.regressors is not None or self.concomitant is None:
+            return self.regressors
+        n = len(columns.arrays)
+        taken = positions(self.concomitant, columns.names, n)
+        return [j for j in range(n) if j not in taken]
 
     @property
     def _width(self) -> int:
@@ -260,7 +259,9 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         check_is_fitted(self)
         refuse_sparse(self, X)
         columns = read_columns(X)
-        if len(columns.arrays) != self.n_features_in_ and not hasattr(self, "feature_names_in_"):
+        if len(columns.arrays) != self.n_features_in_ and (
+            columns.names is None or not hasattr(self, "feature_names_in_")
+        ):
             raise DataError(
                 f"X has {len(columns.arrays)} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 "features as input."
@@ -367,6 +368,11 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         """
         table = self._unanswered(X)
         return np.sum(self._shares(table) * self._means(table), axis=1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of `predict`; of the probability of the second of ``classes_`` for logistic regressions."""
+        table = self._table(X, y)
+        return float(r2_score(table.array[:, 0], self.predict(X), sample_weight=sample_weight))
 
     def predict_by_component(self, X: Any) -> np.ndarray:
         """E[y | x, k] of each row and component, shape (n_rows, K)."""

@@ -17,8 +17,7 @@ from ..core.lanes import stack
 from ..core.result import Fit, Status
 from ..families.covariance import STRUCTURES, Structure
 from ..models.mixture import Mixture, evaluate
-from .mixture_estimator import MixtureEstimator
-from .mixture_fitter import double_precision
+from .mixture_fitter import MixtureFitter, double_precision
 from .mixture_fitting import Problem, Settings, fit_mixtures
 from .parameters import check_size, copy_of, integer
 
@@ -99,6 +98,10 @@ def select(
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion={criterion!r}: choose among {', '.join(CRITERIA)}")
+    if not isinstance(estimator, MixtureFitter):
+        raise TypeError(
+            f"select compares mixtures, {type(estimator).__name__} is none: for Bayesian networks use select_network"
+        )
     base = copy_of(estimator)
     problem = base._problem(X, y, sample_weight)
     sizes = [n_components] if isinstance(n_components, int | np.integer) else sorted(set(n_components))
@@ -206,7 +209,7 @@ def _as_table(candidates: list[_Candidate]) -> pa.Table:
     return pa.table({name: pa.array(values, types.get(name)) for name, values in columns.items()})
 
 
-def _structures(covariance: str | Sequence[str] | None, base: MixtureEstimator, d: int) -> Sequence[str | None]:
+def _structures(covariance: str | Sequence[str] | None, base: MixtureFitter, d: int) -> Sequence[str | None]:
     """The covariance structures to try; one None where the estimator has none."""
     if "covariance" not in base.get_params():
         if covariance is not None:

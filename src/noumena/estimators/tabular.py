@@ -174,7 +174,7 @@ class TabularMixture(CompletingMixture):
         columns = read_columns(X)
         self._design = None
         if self.covariates is not None:
-            self._design = Design.of(columns, list(self.covariates), True, "covariate")
+            self._design = Design.of(columns, self.covariates, True, "covariate")
         self._places, self._n_columns_seen = self._understand(columns), len(columns.arrays)
         if not self._places:
             raise DataError("every column is a covariate: leave at least one to the mixture")
@@ -188,7 +188,7 @@ class TabularMixture(CompletingMixture):
         """The positions of all columns that are no covariates."""
         if self.covariates is None:
             return list(range(len(columns.arrays)))
-        taken = positions(list(self.covariates), columns.names, len(columns.arrays))
+        taken = positions(self.covariates, columns.names, len(columns.arrays))
         return [j for j in range(len(columns.arrays)) if j not in taken]
 
     def _joined(self, own: Columns, columns: Columns) -> Table:

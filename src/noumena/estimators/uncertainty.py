@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..core.errors import NoumenaWarning
+from ..core.errors import NoumenaError, NoumenaWarning
 from ..core.result import Status
 from ..models.mixture import Mixture
 from ..models.standard_errors import DIRECTIONS, MixtureChart, observed_errors
@@ -60,5 +60,7 @@ def bootstrap(
         lost = n_bootstrap - len(kept)
         warnings.warn(f"{lost} of {n_bootstrap} bootstrap refits collapsed and were left out", NoumenaWarning, 4)
     if len(kept) < 2:
-        raise NoumenaWarning("no two bootstrap refits ended well: use fewer components")
+        raise NoumenaError(
+            f'no two of {n_bootstrap} bootstrap refits ended well: use fewer components, a prior, or method="observed"'
+        )
     return jax.tree.map(lambda *parts: np.std(parts, axis=0, ddof=1), *kept)

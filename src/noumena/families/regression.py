@@ -19,9 +19,13 @@ from .covariance import FLOOR
 from .design import DesignFrame, solved
 from .family import Family
 from .normal_chart import LOG_2PI
+from .product import after
 
-#: A logistic component with less than this left of p(1 − p), on average, tells its rows apart without error.
-_CERTAIN = 1e-6
+#: A logistic component whose information about some direction of its coefficients is less than this, per row and in
+#: units of z, tells rows apart without error: there is no finite maximum.
+_CERTAIN = 1e-7
+#: Log rates above this count as it: what they are the logarithms of must be finite.
+_LARGEST = 700.0
 
 
 class RegressionParameters(NamedTuple):
@@ -276,7 +280,9 @@ class LinkedRegression(Regression):
         z = jnp.where(hole, 0.0, self.frame.enter(_covariates(block)))
         eta = z @ natural.coefficients.T
         value = y * eta - self.log_partition(eta) + self.log_base(y) + natural.constant
-        return jnp.where(hole, 0.0, value + _working(natural, z, lax.stop_gradient(eta), y, self.moments))
+        return jnp.where(
+            hole, 0.0, value + _working(natural, z, lax.stop_gradient(jnp.minimum(eta, _LARGEST)), y, self.moments)
+        )
 
     def maximise(
         self, count: Float[Array, " K"], stats: LinkedNatural, previous: RegressionParameters
@@ -285,7 +291,7 @@ class LinkedRegression(Regression):
         curvature = stats.curvature + jnp.diag(self._penalty())
         curvature = jnp.where(alive[:, None, None], curvature, jnp.eye(self.frame.size))
         beta = solved(curvature, stats.working)
-        certain = self._certain(stats, jnp.where(alive, stats.constant, 1.0))
+        certain = self._certain(after(stats, beta), jnp.where(alive, stats.constant, 1.0))
         return RegressionParameters(
             jnp.where(alive[:, None], beta, previous.coefficients), jnp.ones_like(count), ~alive | certain
         )
@@ -349,7 +355,8 @@ class BernoulliRegression(LinkedRegression):
         return np.log(mean) - np.log1p(-mean)
 
     def _certain(self, stats: LinkedNatural, seen: Float[Array, " K"]) -> Bool[Array, " K"]:
-        return jnp.mean(jnp.diagonal(stats.curvature, axis1=1, axis2=2), axis=1) < _CERTAIN * seen
+        least = jnp.linalg.eigvalsh(stats.curvature / seen[:, None, None])[:, 0]
+        return least < _CERTAIN
 
     def draw(self, mean: np.ndarray, variance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return (rng.random(mean.shape) < mean).astype(float)
@@ -366,7 +373,7 @@ class PoissonRegression(LinkedRegression):
 
     @staticmethod
     def log_partition(eta: Array) -> Array:
-        return jnp.exp(eta)
+        return jnp.exp(jnp.minimum(eta, _LARGEST))
 
     @staticmethod
     def log_base(y: Array) -> Array:
@@ -374,7 +381,7 @@ class PoissonRegression(LinkedRegression):
 
     @staticmethod
     def moments(eta: Array) -> tuple[Array, Array]:
-        mean = jnp.exp(eta)
+        mean = jnp.exp(jnp.minimum(eta, _LARGEST))
         return mean, mean
 
     @staticmethod

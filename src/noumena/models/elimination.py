@@ -9,10 +9,13 @@ from typing import Any, TypeAlias, final
 
 import numpy as np
 
-#: Messages are scaled after so many tables have been multiplied into them, so that no number of nodes underflows.
-_TABLES_BETWEEN_SCALES = 6
-#: Orders tried, the first of them without chance, and how far chance may go astray in the others.
-_ORDERS, _TEMPERATURE = 40, 0.3
+#: A product is scaled after so many factors, so that no number of them underflows.
+FACTORS_BETWEEN_SCALES = 8
+#: Orders tried, the first of them without chance (fewer where there are many variables), and how far chance may go
+#: astray in the others.
+_ORDERS, _ORDERED_AT_ALL, _TEMPERATURE = 40, 4000, 0.3
+#: Of variables with more neighbours than this, the pairs are not counted one by one: they come late anyway.
+_MANY = 48
 
 Scope: TypeAlias = tuple[int, ...]
 
@@ -31,15 +34,12 @@ class Step:
         The earlier steps whose results enter here.
     scope : tuple of int
         The variables of their product: ``variable`` first, then the others.
-    scaled : bool
-        Whether the result is divided by its largest entry in each row.
     """
 
     variable: int
     factors: tuple[int, ...]
     messages: tuple[int, ...]
     scope: Scope
-    scaled: bool
 
     @property
     def rest(self) -> Scope:
@@ -102,7 +102,8 @@ def plan(states: Sequence[int], scopes: Sequence[Scope], variables: Sequence[int
         for v in scope:
             neighbours[v] |= set(scope) - {v}
     rng = np.random.default_rng(seed)
-    orders = [_order(states, neighbours, rng if attempt else None) for attempt in range(_ORDERS)]
+    attempts = max(1, min(_ORDERS, _ORDERED_AT_ALL // max(len(neighbours), 1)))
+    orders = [_order(states, neighbours, rng if attempt else None) for attempt in range(attempts)]
     best = min(orders, key=lambda found: found[0])[1]
     return Plan(tuple(states), tuple(scopes), _steps(scopes, best))
 
@@ -135,6 +136,8 @@ def _order(
 
 
 def _fill(variable: int, graph: dict[int, set[int]], states: Sequence[int]) -> int:
+    if len(graph[variable]) > _MANY:
+        return sum(states[v] for v in graph[variable]) ** 2 // 2
     near = sorted(graph[variable])
     return sum(states[a] * states[b] for i, a in enumerate(near) for b in near[i + 1 :] if b not in graph[a])
 
@@ -142,18 +145,14 @@ def _fill(variable: int, graph: dict[int, set[int]], states: Sequence[int]) -> i
 def _steps(scopes: Sequence[Scope], order: list[int]) -> tuple[Step, ...]:
     waiting = {i: set(scope) for i, scope in enumerate(scopes)}
     sent: dict[int, set[int]] = {}
-    depth: list[int] = []
     steps: list[Step] = []
     for variable in order:
         factors = tuple(i for i, scope in waiting.items() if variable in scope)
         messages = tuple(i for i, scope in sent.items() if variable in scope)
         scope = set().union(*(waiting.pop(i) for i in factors), *(sent.pop(i) for i in messages)) | {variable}
         rest = sorted(scope - {variable})
-        multiplied = len(factors) + sum(depth[i] for i in messages)
-        scaled = multiplied >= _TABLES_BETWEEN_SCALES and bool(rest)
-        depth.append(0 if scaled else multiplied)
         sent[len(steps)] = set(rest)
-        steps.append(Step(variable, factors, messages, (variable, *rest), scaled))
+        steps.append(Step(variable, factors, messages, (variable, *rest)))
     return tuple(steps)
 
 
@@ -210,22 +209,38 @@ def contract(
         if evidence[step.variable] is not None:
             parts.append(aligned(xp, evidence[step.variable], (step.variable,), step.scope))
         # the small ones first, so that only the last products are large
-        product = reduce(mul, sorted(parts, key=lambda part: prod(part.shape)))
+        product = None
+        for few in grouped(parts):
+            product = reduce(mul, few if product is None else [product, *few])
+            if len(parts) > FACTORS_BETWEEN_SCALES:
+                product, log_scale = _scaled(xp, product, constant)
+                log_total = log_total + log_scale
+        assert product is not None
         if keep:
             products.append(product)
         message = xp.max(product, axis=0) if best else xp.sum(product, axis=0)
-        if step.scaled:
-            scale = constant(xp.max(message.reshape(-1, message.shape[-1]), axis=0))
-            scale = xp.where(scale > 0, scale, 1.0)
-            message = message / scale
-            log_total = log_total + xp.log(scale)
         if step.rest:
+            message, log_scale = _scaled(xp, message, constant)
+            log_total = log_total + log_scale
             messages[number] = message
         else:
             possible = message > 0
             log = xp.log(xp.where(possible, message, 1.0))
             log_total = log_total + xp.where(possible, log, -np.inf)
     return Contraction(log_total, products)
+
+
+def grouped(parts: list[Any]) -> list[list[Any]]:
+    """The factors of a product, the small ones first, in groups after each of which it is scaled."""
+    ordered = sorted(parts, key=lambda part: prod(part.shape))
+    return [ordered[i : i + FACTORS_BETWEEN_SCALES] for i in range(0, len(ordered), FACTORS_BETWEEN_SCALES)]
+
+
+def _scaled(xp: Any, array: Any, constant: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """The array with largest entry 1 in each row, and the logarithm of what it was divided by."""
+    scale = constant(xp.max(array.reshape(-1, array.shape[-1]), axis=0))
+    scale = xp.where(scale > 0, scale, 1.0)
+    return array / scale, xp.log(scale)
 
 
 def aligned(xp: Any, array: Any, scope: Scope, wider: Scope) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Self, TypeAlias, final
 
 import equinox as eqx
@@ -82,13 +82,17 @@ class Graph:
 
     def plan(self, seen: Any) -> Plan:
         """The elimination for evidence on, and questions about, these nodes; others that bring nothing are left out."""
-        kept = sorted(self.ancestors(seen))
-        return plan(self.states, [self.scopes[v] for v in kept], kept)
+        return _planned(self, tuple(sorted(self.ancestors(seen))))
 
     def n_parameters(self) -> int:
         """Free probabilities of the tables that are learned."""
         shapes = [self.shape(t) for t, fixed in enumerate(self.fixed) if not fixed]
         return sum(int(np.prod(shape[:-1])) * (shape[-1] - 1) for shape in shapes)
+
+
+@lru_cache(maxsize=256)
+def _planned(graph: Graph, kept: tuple[int, ...]) -> Plan:
+    return plan(graph.states, [graph.scopes[v] for v in kept], kept)
 
 
 class Network(Model):

@@ -13,7 +13,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from .elimination import Plan, Scope, Step, aligned
+from .elimination import FACTORS_BETWEEN_SCALES, Plan, Scope, Step, aligned, grouped
 
 #: Entries of all products times rows that are treated at once: 32 MB. Fewer rows stay nearer to a core between the two
 #: sweeps, but NumPy's loops along the rows are short then.
@@ -52,7 +52,7 @@ class Propagation:
         # kept from one set of rows to the next: fresh memory costs as much as what is computed in it
         self._products = [np.empty(shape) for shape in shapes]
         self._messages = [np.empty(shape[1:]) for shape in shapes]
-        self._scales: list[np.ndarray | None] = [None for _ in shapes]
+        self._scales = [np.ones(rows) for _ in shapes]
 
     def forward(self, evidence: Sequence[np.ndarray | None]) -> Float[np.ndarray, " rows"]:
         """Log of the sum over all states of each row, −inf where that is 0.
@@ -71,15 +71,13 @@ class Propagation:
                 parts.append(aligned(np, seen, (step.variable,), step.scope))
             if fixed is not None:
                 parts.append(fixed)
-            _multiplied(parts, product)
+            log_total += _multiplied(parts, product)
             np.sum(product, axis=0, out=message)
-            if step.scaled:
-                scale = message.reshape(-1, self._rows).max(axis=0)
-                scale = np.where(scale > 0, scale, 1.0)
+            if step.rest:
+                self._scales[number] = scale = _largest(message)
                 message /= scale
                 log_total += np.log(scale)
-                self._scales[number] = scale
-            if not step.rest:
+            else:
                 with np.errstate(divide="ignore"):
                     log_total += np.log(message)
         return log_total
@@ -101,7 +99,7 @@ class Propagation:
             step, message = self._plan.steps[number], self._messages[number]
             above = of_rest.pop(number) if step.rest else weight
             ratio = np.divide(above, message, out=np.zeros_like(message), where=message > 0)
-            if step.scaled:
+            if step.rest:
                 ratio /= self._scales[number]
             joint = self._products[number]
             joint *= ratio
@@ -110,12 +108,23 @@ class Propagation:
             yield step, joint
 
 
-def _multiplied(parts: list[np.ndarray], out: np.ndarray) -> None:
-    """The product of some arrays, the small ones first."""
+def _multiplied(parts: list[np.ndarray], out: np.ndarray) -> Float[np.ndarray, " rows"] | float:
+    """The product of some arrays, the small ones first; the logarithm of what each row was divided by on the way."""
+    log_scale: np.ndarray | float = 0.0
+    if len(parts) > FACTORS_BETWEEN_SCALES:
+        total = np.ones((1,) * out.ndim)
+        for few in grouped(parts):
+            total = reduce(np.multiply, few, total)
+            if total.shape[-1] == out.shape[-1]:
+                scale = _largest(total)
+                total = total / scale
+                log_scale = log_scale + np.log(scale)
+        out[...] = total
+        return log_scale
     parts = sorted(parts, key=lambda part: prod(part.shape))
     if len(parts) == 1:
         out[...] = parts[0]
-        return
+        return log_scale
     small = parts[0]
     while len(parts) > 2 and np.broadcast_shapes(small.shape, parts[1].shape) != out.shape:
         small = small * parts[1]
@@ -123,6 +132,13 @@ def _multiplied(parts: list[np.ndarray], out: np.ndarray) -> None:
     np.multiply(small, parts[1], out=out)
     for part in parts[2:]:
         out *= part
+    return log_scale
+
+
+def _largest(array: np.ndarray) -> Float[np.ndarray, " rows"]:
+    """Of each row's entries; 1 where all are 0."""
+    scale = array.reshape(-1, array.shape[-1]).max(axis=0)
+    return np.where(scale > 0, scale, 1.0)
 
 
 def marginal(joint: np.ndarray, scope: Scope, wanted: Scope) -> np.ndarray:
