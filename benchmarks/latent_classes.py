@@ -2,6 +2,7 @@
 
     python benchmarks/latent_classes.py                         # both sizes, with and without 20% missing answers
     python benchmarks/latent_classes.py --whole                 # fits from 20 starts at 10,000 × 20 items, 4 classes
+    python benchmarks/latent_classes.py --whole large --missing 0 --rounds 1   # at 100,000 × 40 items, 8 classes
 
 Per iteration: a run of n iterations minus a run of one, both from one start, in turn, medians. Whole fits: each library
 with its own starts and its own stopping rule; the log likelihoods they end at are printed beside the seconds.
@@ -36,7 +37,9 @@ def ours(x: np.ndarray, classes: int, **settings) -> tuple[float, float]:
     return seconds, model.log_likelihood_
 
 
-def stepmix(x: np.ndarray, classes: int, n_init: int, max_iter: int, **settings) -> tuple[float, float]:
+def stepmix(
+    x: np.ndarray, classes: int, n_init: int, max_iter: int, progress_bar: int = 0, **settings
+) -> tuple[float, float]:
     from stepmix.stepmix import StepMix
 
     kind = ("binary" if np.nanmax(x) == 1 else "categorical") + ("_nan" if np.isnan(x).any() else "")
@@ -46,7 +49,7 @@ def stepmix(x: np.ndarray, classes: int, n_init: int, max_iter: int, **settings)
         n_init=n_init,
         max_iter=max_iter,
         random_state=0,
-        progress_bar=0,
+        progress_bar=progress_bar,
         verbose=0,
         **settings,
     )
@@ -70,26 +73,47 @@ def iterations(x: np.ndarray, classes: int, n: int, rounds: int) -> dict[str, li
     return found
 
 
+def whole(x: np.ndarray, classes: int, starts: int, rounds: int, label: str) -> None:
+    """Fits of both in turn; the first of ours compiles and is told apart."""
+    first, _ = ours(x, classes, n_init=starts)
+    seconds: dict[str, list[float]] = {"noumena": [], "StepMix": []}
+    ends: dict[str, float] = {}
+    for _ in range(rounds):
+        for name in seconds:
+            if name == "noumena":
+                took, ends[name] = ours(x, classes, n_init=starts)
+            else:
+                # its own bar: one start after the other, minutes at the larger size
+                bar = int(len(x) > 10_000)
+                took, ends[name] = stepmix(x, classes, n_init=starts, max_iter=1000, progress_bar=bar)
+            seconds[name].append(took)
+            print(f"  {name}: {took:.2f} s, ℓ = {ends[name]:.4f}", flush=True)
+    own, other = median(seconds["noumena"]), median(seconds["StepMix"])
+    print(
+        f"{label}, {starts} starts: noumena {own:.2f} s ({first:.2f} s with compilation), ℓ = {ends['noumena']:.4f}; "
+        f"StepMix {other:.1f} s, ℓ = {ends['StepMix']:.4f}; ratio {other / own:.1f}",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--whole", action="store_true", help="whole fits from 20 starts, at the first size")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each library (default 3)")
+    parser.add_argument("--whole", choices=("small", "large", "both"), nargs="?", const="small", help="whole fits")
+    parser.add_argument("--starts", type=int, default=20, help="of a whole fit (default 20)")
+    parser.add_argument("--missing", type=float, nargs="+", default=[0.0, 0.2], help="shares of the answers")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # of fits that are stopped early on purpose
     print(f"{THREADS} threads, float64")
-    for missing in (0.0, 0.2):
-        for size, n in SIZES.items():
+    for missing in arguments.missing:
+        for (size, n), name in zip(SIZES.items(), ("small", "large"), strict=True):
             rows, items, levels, classes = size
+            if arguments.whole not in (None, name, "both"):
+                continue
             x = simulate(*size, missing)
             label = f"{rows:,} × {items} items of {levels} levels, {classes} classes, {missing:.0%} missing"
             if arguments.whole:
-                if size != next(iter(SIZES)):
-                    continue
-                first = ours(x, classes)[0]
-                again, end = ours(x, classes)
-                theirs, their_end = stepmix(x, classes, n_init=20, max_iter=1000)
-                print(f"{label}: noumena {again:.2f} s ({first:.2f} s with compilation), ℓ = {end:.4f}; ", end="")
-                print(f"StepMix {theirs:.1f} s, ℓ = {their_end:.4f}; ratio {theirs / again:.0f}", flush=True)
+                whole(x, classes, arguments.starts, arguments.rounds, label)
                 continue
             found = {name: median(values) for name, values in iterations(x, classes, n, arguments.rounds).items()}
             print(

@@ -220,7 +220,7 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
             raise DataError(f"{error}: y holds one response for each row") from error
         if len(array) != n_rows:
             raise DataError(f"y has {len(array)} values (samples) for {n_rows} rows: one response for each row")
-        column = read_columns(_one_column(array)).arrays[0]
+        column = read_columns((array if array.dtype.kind in "biuf" else array.astype(object))[:, None]).arrays[0]
         if self.family == "logistic":
             if at_fit:
                 self.classes_ = levels_of(column, "y")
@@ -475,8 +475,3 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         if state["classes"]:
             self.classes_ = tuple(state["classes"])
         super()._from_state(state)
-
-
-def _one_column(array: np.ndarray) -> Any:
-    """A table of one column, of numbers or of any values."""
-    return array[:, None] if array.dtype.kind in "biuf" else array.astype(object)[:, None]
