@@ -75,7 +75,8 @@ def iterations(x: np.ndarray, classes: int, n: int, rounds: int) -> dict[str, li
 
 def whole(x: np.ndarray, classes: int, starts: int, rounds: int, label: str) -> None:
     """Fits of both in turn; the first of ours compiles and is told apart."""
-    first, _ = ours(x, classes, n_init=starts)
+    first, end = ours(x, classes, n_init=starts)
+    print(f"  noumena, with compilation: {first:.2f} s, ℓ = {end:.4f}", flush=True)
     seconds: dict[str, list[float]] = {"noumena": [], "StepMix": []}
     ends: dict[str, float] = {}
     for _ in range(rounds):
