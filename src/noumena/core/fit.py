@@ -25,6 +25,8 @@ Progress: TypeAlias = Callable[[int, Float[np.ndarray, " lanes"], int], None]
 
 #: A Newton step that overshoots is shortened so often, by half each time.
 _HALVINGS = 12
+#: A lane is given up when a finished rival is further ahead than so many times what it gained in its latest steps.
+_HOPELESS, _LATEST = 1000, 10
 #: After a failed proof of convergence, so many accelerated steps go by before the next one.
 _PATIENCE = 6
 
@@ -71,6 +73,7 @@ def fit(
     schedule: Schedule | None = None,
     start: Natural | None = None,
     progress: Progress | None = None,
+    rivals: np.ndarray | None = None,
 ) -> list[Fit]:
     """Raise F + log prior by M- and E-steps, every lane of a stack on its own.
 
@@ -93,6 +96,9 @@ def fit(
         Statistics that ``models`` came from, if they did: one more point to extrapolate from.
     progress : callable, optional
         Called after every E-step.
+    rivals : array, shape (lanes,), optional
+        Lanes of one group compete, and only the best of a group is wanted: one that creeps far below a lane that has
+        converged is given up, with the status of a fit that ran out of iterations.
 
     Returns
     -------
@@ -112,6 +118,8 @@ def fit(
                 if all(state.status for state in run.lanes):
                     break
                 run.step()
+                if rivals is not None:
+                    run.give_up(rivals)
                 _report(progress, iteration, run.objective, run.lanes)
         except KeyboardInterrupt:
             for state in run.lanes:
@@ -188,6 +196,18 @@ class _Run:
         self.objective = np.where(accept, objective, self.objective)
         self._bound = np.where(accept, bound, self._bound)
         self._degenerate = np.where(accept, degenerate, self._degenerate)
+
+    def give_up(self, rivals: np.ndarray) -> None:
+        """End lanes that cannot catch up with a converged one of their group."""
+        done = np.array([state.status is Status.CONVERGED for state in self.lanes])
+        for i, state in enumerate(self.lanes):
+            ahead = self.objective[done & (rivals == rivals[i])]
+            if state.status is not None or len(ahead) == 0 or len(state.objectives) <= _LATEST:
+                continue
+            latest = zip(state.objectives[-_LATEST:], state.accepted[-_LATEST:], strict=True)
+            gained = self.objective[i] - min((value for value, kept in latest if kept), default=self.objective[i])
+            if ahead.max() - self.objective[i] > max(_HOPELESS * gained, self._tol):
+                state.status = Status.MAX_ITERATIONS
 
     def _shortened(self, lane: int) -> bool:
         """Whether the next plain step of a lane can be, and is, half as long as the one that overshot.

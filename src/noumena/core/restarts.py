@@ -57,14 +57,14 @@ def fit_best(
         finished = [short[i] for i in chosen]
     else:
         options.pop("start", None)
-        finished = _finished(short, chosen, blocks, max_iter - short_iter, options)
+        finished = _finished(short, chosen, blocks, max_iter - short_iter, options, groups)
         # where all that went on ran into an edge, the others get their turn
         ended = {
             groups[i].item() for i, one in zip(chosen, finished, strict=True) if one.status is not Status.DEGENERATE
         }
         rest = [i for i in range(len(groups)) if groups[i].item() not in ended and i not in chosen]
         if rest and not any(one.status is Status.INTERRUPTED for one in finished):
-            finished += _finished(short, rest, blocks, max_iter - short_iter, options)
+            finished += _finished(short, rest, blocks, max_iter - short_iter, options, groups)
             chosen += rest
     for i, one in zip(chosen, finished, strict=True):
         name = groups[i].item()
@@ -74,10 +74,15 @@ def fit_best(
 
 
 def _finished(
-    short: list[Fit], chosen: list[int], blocks: Iterable[Block], max_iter: int, options: dict[str, Any]
+    short: list[Fit],
+    chosen: list[int],
+    blocks: Iterable[Block],
+    max_iter: int,
+    options: dict[str, Any],
+    groups: np.ndarray,
 ) -> list[Fit]:
     """Some lanes, from where their short runs ended."""
-    long = fit(stack([short[i].model for i in chosen]), blocks, max_iter=max_iter, **options)
+    long = fit(stack([short[i].model for i in chosen]), blocks, max_iter=max_iter, rivals=groups[chosen], **options)
     return [_joined(short[i], one) for i, one in zip(chosen, long, strict=True)]
 
 
