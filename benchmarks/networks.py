@@ -34,7 +34,7 @@ def rows_of(path: str, n: int, missing: float) -> tuple[nm.BayesianNetwork, pd.D
 def ours(truth: nm.BayesianNetwork, frame: pd.DataFrame, iterations: int) -> tuple[float, float]:
     states = {name: list(map(str, own)) for name, own in truth.states_.items()}
     network = nm.BayesianNetwork(
-        truth.parents_, states=states, prior=None, accelerate=None, tol=0.0, max_iter=iterations, random_state=0
+        truth.parents_, states=states, prior=1.0, accelerate=None, tol=0.0, max_iter=iterations, random_state=0
     )
     begin = perf_counter()
     network.fit(frame)
@@ -55,6 +55,7 @@ def pyagrum(path: str, frame: pd.DataFrame, iterations: int) -> tuple[float, int
         frame.fillna("?").to_csv(data, index=False)
         learner = gum.BNLearner(str(data), template, ["?"])
         learner.setNumberOfThreads(THREADS)
+        learner.useSmoothingPrior(1.0)  # a pseudo-count for every entry, as ours: some parents' states never occur
         learner.useEM(1e-12)
         learner.EMsetMaxIter(iterations)
         learner.EMsetMaxTime(1e9)
