@@ -41,16 +41,16 @@ def ours(truth: nm.BayesianNetwork, frame: pd.DataFrame, iterations: int) -> tup
     return perf_counter() - begin, network.log_likelihood_
 
 
-def pyagrum(path: str, frame: pd.DataFrame, iterations: int) -> tuple[float, int]:
-    import gzip
-
+def pyagrum(truth: nm.BayesianNetwork, frame: pd.DataFrame, iterations: int) -> tuple[float, int]:
     import pyagrum as gum
 
+    template = gum.BayesNet()
+    for name in truth.nodes_:
+        template.add(gum.LabelizedVariable(name, name, list(map(str, truth.states_[name]))))
+    for name, parents in truth.parents_.items():
+        for parent in parents:
+            template.addArc(parent, name)
     with tempfile.TemporaryDirectory() as folder:
-        bif = Path(folder) / "net.bif"
-        content = Path(path).read_bytes()
-        bif.write_bytes(gzip.decompress(content) if path.endswith(".gz") else content)
-        template = gum.loadBN(str(bif))
         data = Path(folder) / "rows.csv"
         frame.fillna("?").to_csv(data, index=False)
         learner = gum.BNLearner(str(data), template, ["?"])
@@ -72,7 +72,7 @@ def against_pyagrum(path: str, n: int, missing: float, rounds: int) -> None:
     ours(truth, frame, 1)
     first = perf_counter() - begin
     mine = [(ours(truth, frame, 31)[0] - ours(truth, frame, 1)[0]) / 30 for _ in range(rounds)]
-    seconds, count = pyagrum(path, frame, 2)
+    seconds, count = pyagrum(truth, frame, 2)
     theirs = seconds / max(count, 1)
     print(
         f"{label}: noumena {median(mine):.4f} s an iteration ({first:.2f} s to the first), pyAgrum {theirs:.1f} s "
