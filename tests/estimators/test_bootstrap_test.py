@@ -12,6 +12,8 @@ from conftest import real_path
 from noumena.core import expectation
 from noumena.estimators import bootstrap_test as module
 
+pytestmark = pytest.mark.slow  # dozens of fits each
+
 
 def groups(n, apart, seed=0, d=2):
     rng = np.random.default_rng(seed)

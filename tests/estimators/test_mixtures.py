@@ -581,6 +581,7 @@ def test_a_component_that_collapses_is_told(table):
 # ------------------------------------------------------------------------------------------------------ scikit-learn
 
 
+@pytest.mark.slow
 @parametrize_with_checks([nm.Mixture(), nm.StudentTMixture()])
 def test_scikit_learns_own_checks(estimator, check):
     """Those whose cells may be any numbers; scikit-learn hands real numbers to estimators of bits and counts, too."""

@@ -379,6 +379,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @parametrize_with_checks([nm.RegressionMixture()], expected_failed_checks=lambda estimator: REFUSED)
 def test_scikit_learns_own_checks(estimator, check):
     with warnings.catch_warnings():
