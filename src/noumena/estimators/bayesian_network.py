@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from ..core.accelerate import accelerator
 from ..core.errors import ConvergenceWarning, DataError
@@ -29,7 +28,7 @@ from .mixture_fitting import Problem, merged
 from .network_answers import NetworkAnswers, named
 from .network_size import NetworkError, refuse_too_large
 from .network_structure import METHODS, parents_of, refuse_cycles
-from .parameters import integer, real
+from .parameters import generator, integer, real
 from .storage import save
 
 #: Pieces that rows are cut into at least, so that all workers have some.
@@ -208,7 +207,7 @@ class BayesianNetwork(NetworkAnswers):
 
     def _learn(self, problem: Problem) -> None:
         """The tables of the structure that is understood."""
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        rng = generator(self.random_state)
         accelerator(self.accelerate)  # refuses unknown names
         n_init = integer("n_init", (10 if self.hidden else 1) if self.n_init is None else self.n_init, 1)
         with double_precision():

@@ -11,7 +11,6 @@ from typing import Any, Self
 import jax
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
@@ -27,7 +26,7 @@ from ..models.mixture import Mixture, evaluate
 from ..models.standard_errors import StandardErrors
 from .inputs import row_weights
 from .mixture_fitting import Given, Problem, Settings, fit_mixtures
-from .parameters import check_size, check_start, integer, real
+from .parameters import check_size, check_start, generator, integer, real
 from .storage import save
 from .uncertainty import Reported, bootstrap, observed
 
@@ -121,7 +120,7 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         """Fit a checked table."""
         size = integer("n_components", self.n_components, 1)
         check_size(problem, size)
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        rng = generator(self.random_state)
         with double_precision():
             settings = self._settings(problem, size)
             fit = fit_mixtures(problem, settings, [size], rng)[size]
@@ -160,11 +159,9 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         """Take a fit's parameters, in the units of the data."""
         model = jax.tree.map(np.asarray, fit.model)
         self._model = model.first(int(np.sum(model.active)))
-        self.weights_ = self._model.weights[model.family.background :]
-        if model.family.background:
-            self.noise_weight_ = float(self._model.weights[0])
         with double_precision():
-            shown = self._shown(_reported(self._model))
+            # averages, where they depend on covariates
+            shown = self._of_weights(self._model.weights) | self._shown(_reported(self._model))
         for name, value in shown.items():
             setattr(self, f"{name}_", value)
         self.n_parameters_ = self._model.n_parameters()
@@ -179,11 +176,14 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         if isinstance(self._model, GatedMixture):
             own = weights[self._model.family.background :]  # the background is what they are compared with
             shown: dict[str, Any] = {"membership_intercept": own[:, 0], "membership_coef": own[:, 1:]}
-        elif self._model.family.background:
-            shown = {"weights": weights[1:], "noise_weight": weights[0]}
         else:
-            shown = {"weights": weights}
+            shown = self._of_weights(weights)
         return shown | self._described(family, components)
+
+    def _of_weights(self, weights: np.ndarray) -> dict[str, Any]:
+        if self._model.family.background:
+            return {"weights": weights[1:], "noise_weight": float(weights[0])}
+        return {"weights": weights}
 
     def _standard_errors(self, problem: Problem, method: str, n_bootstrap: int, random_state: Any) -> StandardErrors:
         if method not in ("observed", "bootstrap"):
@@ -243,8 +243,7 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         )
 
     def _rng(self, random_state: Any) -> np.random.Generator:
-        chosen = self.random_state if random_state is None else random_state
-        return np.random.default_rng(check_random_state(chosen).randint(2**31))
+        return generator(self.random_state if random_state is None else random_state)
 
     def _log_density(self, table: Table) -> np.ndarray:
         """log p(x) of each row."""

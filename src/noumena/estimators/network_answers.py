@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import ColumnMismatchError
@@ -29,7 +29,7 @@ from .mixture_fitting import Problem, merged
 from .network_approximation import APPROXIMATIONS, approximate
 from .network_size import NetworkError, refuse_too_large
 from .network_uncertainty import table_errors
-from .parameters import integer
+from .parameters import generator, integer
 from .storage import write_atomically
 
 #: Entries of a joint table, or completions of a row, that are listed at most.
@@ -446,8 +446,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         return table_of(X, wanted)
 
     def _rng(self, random_state: Any) -> np.random.Generator:
-        chosen = self.random_state if random_state is None else random_state
-        return np.random.default_rng(check_random_state(chosen).randint(2**31))
+        return generator(self.random_state if random_state is None else random_state)
 
 
 def _weighs(chances: np.ndarray) -> bool:

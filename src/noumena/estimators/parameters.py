@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
 
 from ..core.errors import DataError
 from ..families.normal_inverse_wishart import NormalInverseWishart
@@ -17,6 +18,11 @@ Estimator = TypeVar("Estimator", bound=BaseEstimator)
 def copy_of(estimator: Estimator) -> Estimator:
     """An unfitted copy with the same parameters."""
     return cast(Estimator, clone(estimator))
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """NumPy's generator from scikit-learn's ``random_state``."""
+    return np.random.default_rng(check_random_state(random_state).randint(2**31))
 
 
 def integer(name: str, value: Any, least: int) -> int:

@@ -7,7 +7,6 @@ from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
-from sklearn.utils import check_random_state
 
 from ..core.errors import DataError, NoumenaWarning
 from ..data.coded import Levels
@@ -19,7 +18,7 @@ from .bayesian_network import BayesianNetwork
 from .mixture_fitting import Problem
 from .network_size import NetworkError
 from .network_structure import METHODS, refuse_cycles
-from .parameters import integer
+from .parameters import generator, integer
 
 #: A new structure is taken if the observed data's BIC falls by more than the fits of both, each good to `tol` nats, may
 #: be off.
@@ -160,7 +159,7 @@ def learn_structure(
         unwanted[node], unwanted[:, node] = True, True
     rules = Rules(wanted, unwanted, most)
     search = _Search(rules, integer("n_restarts", n_restarts, 0), integer("n_completions", n_completions, 1))
-    rng = np.random.default_rng(check_random_state(random_state).randint(2**31))
+    rng = generator(random_state)
     if method == "structural-em":
         return search.with_missing_cells(network, problem, rng)
     return search.of_complete(network, problem, rng)

@@ -123,17 +123,15 @@ class Network(Model):
 
     def bound(self, natural: Tables, block: Block) -> Float[Array, " rows"]:
         x = jnp.asarray(block.x)
-        evidence = [_evidence(x[:, v], self.graph.states[v]) for v in range(self.graph.n_nodes)]
-        return self._log_total(natural, evidence)
-
-    def _log_total(self, probabilities: Tables, evidence: list[Any]) -> Float[Array, " rows"]:
-        found = contract(jnp, self.plan, self._factors(probabilities), evidence, constant=lax.stop_gradient)
-        return jnp.broadcast_to(found.log_total, evidence[0].shape[-1:])
+        evidence = [_likelihood(jnp, x[:, v], count) for v, count in enumerate(self.graph.states)]
+        return contract(
+            jnp, self.plan, self.factors(self.plan, natural), evidence, constant=lax.stop_gradient
+        ).log_total
 
     def gather(self, natural: Tables, block: Block) -> tuple[float, Tables]:
         x, weight = np.asarray(block.x), np.asarray(block.weight)
         probabilities = [np.exp(table) for table in natural]
-        sweeps = Propagation(self.plan, self._factors(probabilities), x.shape[1])
+        sweeps = Propagation(self.plan, self.factors(self.plan, probabilities), x.shape[1])
         counts = [np.zeros(np.shape(table)) for table in natural]
         bound = 0.0
         for rows, w in zip(x, weight, strict=True):
@@ -146,9 +144,10 @@ class Network(Model):
                     counts[self.graph.table_of[scope[-1]]] += marginal(joint, step.scope, scope).sum(axis=-1)
         return bound, tuple(counts)
 
-    def _factors(self, probabilities: Sequence[Any]) -> list[Any]:
-        """The table of each factor of the plan."""
-        return [probabilities[self.graph.table_of[scope[-1]]] for scope in self.plan.scopes]
+    def factors(self, plan: Plan, tables: Sequence[Any] | None = None) -> list[Any]:
+        """The table of each factor of a plan; the network's own unless others are given."""
+        own = self.tables if tables is None else tables
+        return [own[self.graph.table_of[scope[-1]]] for scope in plan.scopes]
 
     def update(self, stats: Tables) -> Self:
         learned = []
@@ -174,17 +173,13 @@ class Network(Model):
 
 
 def evidence_of(rows: Float[np.ndarray, "rows nodes"], states: Sequence[int]) -> list[np.ndarray | None]:
-    """For each node, 1 for the state that is seen and 0 for the others, all 1 where the cell is missing.
-
-    None for a node that no row tells anything of.
-    """
-    found: list[np.ndarray | None] = []
-    for codes, count in zip(rows.T, states, strict=True):
-        hole = np.isnan(codes)
-        found.append(None if hole.all() else np.where(hole, 1.0, codes == np.arange(count)[:, None]))
-    return found
+    """How likely each state of each node is seen; None for a node that no row tells anything of."""
+    return [
+        None if np.isnan(codes).all() else _likelihood(np, codes, count)
+        for codes, count in zip(rows.T, states, strict=True)
+    ]
 
 
-def _evidence(codes: Float[Array, " rows"], states: int) -> Float[Array, "states rows"]:
-    """1 for the state that is seen, 0 for the others; all 1 where the cell is missing."""
-    return jnp.where(jnp.isnan(codes), 1.0, codes == jnp.arange(states)[:, None])
+def _likelihood(xp: Any, codes: Any, states: int) -> Any:
+    """1 for the state that is seen, 0 for the others, all 1 where the cell is missing: shape (states, rows)."""
+    return xp.where(xp.isnan(codes), 1.0, codes == xp.arange(states)[:, None])

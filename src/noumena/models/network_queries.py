@@ -43,7 +43,7 @@ def posteriors(
 
     def answer(part: tuple[int, np.ndarray]) -> None:
         start, own = part
-        sweeps = Propagation(whole, factors_of(network, whole), rows)
+        sweeps = Propagation(whole, network.factors(whole), rows)
         for begin in range(0, len(own), rows):
             few, used = _filled(own[begin : begin + rows], rows)
             log = sweeps.forward(evidence_for(network, few, likelihood))
@@ -106,7 +106,7 @@ def completed(
     for begin in range(0, len(x), rows):
         few = x[begin : begin + rows]
         swept = contract(
-            np, whole, factors_of(network, whole), evidence_for(network, few, likelihood), best=how == "best", keep=True
+            np, whole, network.factors(whole), evidence_for(network, few, likelihood), best=how == "best", keep=True
         )
         log_total[begin : begin + rows] = swept.log_total
         for node, codes in _traced_back(whole, swept.products, len(few), rng if how == "draw" else None):
@@ -144,11 +144,6 @@ def completions(
     rows = np.tile(x, (len(places), 1))
     rows[:, missing] = places
     return float(np.exp(log[0])), rows, joint[0][joint[0] > 0]
-
-
-def factors_of(network: Network, plan: Plan) -> list[np.ndarray]:
-    """The table of each factor of a plan."""
-    return [np.asarray(network.tables[network.graph.table_of[scope[-1]]]) for scope in plan.scopes]
 
 
 def evidence_for(
