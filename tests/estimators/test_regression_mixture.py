@@ -19,7 +19,7 @@ from noumena.core.lanes import stack
 from noumena.core.model import Fixed
 from noumena.core.result import Status
 from noumena.families.design import DesignFrame
-from noumena.families.regression import PoissonRegression
+from noumena.families.linked_regression import PoissonRegression
 from noumena.models.gated_mixture import Gate, GatedMixture
 from noumena.models.mixture import Mixture
 

@@ -17,7 +17,8 @@ from ..data.summary import summarise
 from ..data.table import ArrayTable
 from ..families.design import DesignFrame
 from ..families.family import Family
-from ..families.regression import BernoulliRegression, NormalRegression, PoissonRegression, Regression
+from ..families.linked_regression import BernoulliRegression, PoissonRegression
+from ..families.regression import NormalRegression, Regression
 from ..models.gated_mixture import GatedMixture
 from ..models.standard_errors import StandardErrors
 from .inputs import adopt_columns, check_least_rows, refuse_sparse, row_weights

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..core.block import Block
 from ..core.model import Fixed
 
 
@@ -62,6 +63,17 @@ class DesignFrame(eqx.Module):
         if not self.intercept:
             return raw
         return raw.at[:, 0].add(-(raw @ jnp.asarray(self.location.value)))
+
+
+def covariates(block: Block) -> Float[Array, "rows all"]:
+    """What the rows' densities are conditional on."""
+    assert block.given is not None, "the densities are conditional on covariates"
+    return jnp.asarray(block.given)
+
+
+def squares(z: Float[Array, "rows p"]) -> Float[Array, "rows p²"]:
+    """zzᵀ of each row, in one row of numbers."""
+    return (z[:, :, None] * z[:, None, :]).reshape(z.shape[0], -1)
 
 
 def solved(curvature: Float[Array, "... p p"], target: Float[Array, "... p"]) -> Float[Array, "... p"]:

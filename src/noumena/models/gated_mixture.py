@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..core.block import Block
-from ..families.design import DesignFrame, solved
+from ..families.design import DesignFrame, covariates, solved
 from ..families.product import after
 from .mixture import NEVER, Mixture, MixtureNatural
 
@@ -111,11 +111,11 @@ class GatedMixture(Mixture):
         return MixtureNatural(-self.family.log_normaliser(eta), eta, self.gate.natural())
 
     def _log_weights(self, natural: MixtureNatural, block: Block) -> Float[Array, "rows K"]:
-        weights = self.gate.log_weights(natural.gate.coefficients, _covariates(block), self.active)
+        weights = self.gate.log_weights(natural.gate.coefficients, covariates(block), self.active)
         return weights + natural.constant
 
     def bound(self, natural: MixtureNatural, block: Block) -> Float[Array, " rows"]:
-        each, row = self.gate.working(natural.gate, _covariates(block), self.active)
+        each, row = self.gate.working(natural.gate, covariates(block), self.active)
         return jax.nn.logsumexp(self.log_joint(natural, block) + each, axis=1) + row
 
     def statistics(self, x: np.ndarray, given: np.ndarray | None, responsibilities: np.ndarray) -> MixtureNatural:
@@ -139,8 +139,3 @@ class GatedMixture(Mixture):
     def shares(self, given: np.ndarray) -> np.ndarray:
         """π_k(w) of each row, shape (rows, K)."""
         return np.exp(np.asarray(self.gate.log_weights(self.gate.coefficients, jnp.asarray(given), self.active)))
-
-
-def _covariates(block: Block) -> Array:
-    assert block.given is not None, "a gate needs covariates"
-    return jnp.asarray(block.given)
