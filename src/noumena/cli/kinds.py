@@ -170,7 +170,7 @@ def estimator_for(
 def _families(asked: list[tuple[tuple[str, ...], str]], data: Training) -> dict[Any, str]:
     """Those asked for, and for the other columns those that their types and values suggest."""
     from ..data.columns import positions
-    from ..estimators.mixture import inferred
+    from ..estimators.column_families import inferred
 
     positions([name for columns, _ in asked for name in columns], data.names, len(data.names))  # refuses unknown ones
     of_column = {name: (columns, family) for columns, family in asked for name in columns}

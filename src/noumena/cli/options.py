@@ -144,7 +144,7 @@ def families(given: Sequence[str]) -> list[tuple[tuple[str, ...], str]]:
     >>> families(["visits=poisson", "length,width=normal"])
     [(('visits',), 'poisson'), (('length', 'width'), 'normal')]
     """
-    from ..estimators.mixture import FAMILIES
+    from ..estimators.column_families import FAMILIES
 
     found = []
     for text in given:

@@ -1,73 +1,27 @@
 """Mixtures over tables of mixed kinds: a family for each column or group of columns."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import DataError
 from ..data.coded import Columns, Levels, holds_numbers, levels_of
-from ..data.columns import from_arrow, positions
+from ..data.columns import positions
 from ..data.table import Table
-from ..families.bernoulli import Bernoulli
-from ..families.beta import Beta
-from ..families.binomial import Binomial
 from ..families.categorical import Categorical
 from ..families.cells import Cells
 from ..families.covariance import Structure
 from ..families.diagonal_normal import DiagonalNormal, covariance_of
-from ..families.exponential import Exponential
 from ..families.family import Family
-from ..families.gamma import Gamma
-from ..families.log_normal import LogNormal
 from ..families.multinomial import Multinomial
-from ..families.negative_binomial import NegativeBinomial
-from ..families.normal import Frame, Normal
-from ..families.normal_inverse_wishart import NormalInverseWishart
-from ..families.poisson import Poisson
+from ..families.normal import Normal
 from ..families.product import Product
-from ..families.von_mises import VonMises
 from ..families.with_noise import Kind
-from ..families.zero_inflated_poisson import ZeroInflatedPoisson
+from .column_families import CELLS, CODED, CONTINUOUS, COUNTED, Part, cells_of, inferred, named, normal_of, parts
 from .mixture_fitting import Problem
-from .parameters import integer
 from .tabular import TabularMixture
-
-#: Families of single columns, by the names that users write.
-CELLS: dict[str, type[Cells]] = {
-    "bernoulli": Bernoulli,
-    "beta": Beta,
-    "binomial": Binomial,
-    "categorical": Categorical,
-    "exponential": Exponential,
-    "gamma": Gamma,
-    "log-normal": LogNormal,
-    "negative-binomial": NegativeBinomial,
-    "poisson": Poisson,
-    "von-mises": VonMises,
-    "zero-inflated-poisson": ZeroInflatedPoisson,
-}
-#: Families whose cells are whole numbers.
-_COUNTED = ("bernoulli", "binomial", "multinomial", "negative-binomial", "poisson", "zero-inflated-poisson")
-FAMILIES = ("normal", "multinomial", *CELLS)
-#: Families of a tuple of columns, which are dependent given the component.
-_JOINT = ("normal", "multinomial")
-#: Columns of whole numbers that average more than this are not taken for counts unless it is said.
-MOST_COUNTED = 20
-#: Families whose columns may hold anything, and are coded.
-_CODED = ("bernoulli", "categorical")
-
-
-@final
-@dataclass(frozen=True)
-class Part:
-    """Columns that share a family: ``joint`` where these are dependent given the component."""
-
-    family: str
-    columns: tuple[int, ...]
-    joint: bool
 
 
 class Mixture(TabularMixture):
@@ -180,19 +134,17 @@ class Mixture(TabularMixture):
         if self.families is None:
             places = self._no_covariates(columns)
             columns = columns.select(places)
-            kinds = {(j,): inferred(array) for j, array in enumerate(columns.arrays)}
-            joint = {}
+            self._parts = parts({(j,): inferred(array) for j, array in enumerate(columns.arrays)}, {})
         else:
-            wanted, kinds, joint = self._named()
+            wanted, self._parts, self._trials = named(self.families)
             places = positions(wanted, columns.names, len(columns.arrays))
             both = [columns.described(j) for j in places if j not in self._no_covariates(columns)]
             if both:
                 raise ValueError(f"{', '.join(both)} is a covariate and has a family: name it in one of the two")
             columns = columns.select(places)
-        self._parts = _parts(kinds, joint)
         levels: dict[int, Levels] = {}
         for part in self._parts:
-            for j in part.columns if part.family in _CODED else ():
+            for j in part.columns if part.family in CODED else ():
                 if part.family == "categorical" or not holds_numbers(columns.arrays[j]):
                     levels[j] = levels_of(columns.arrays[j], columns.described(j))
                 if part.family == "bernoulli" and j in levels and len(levels[j]) > 2:
@@ -203,30 +155,6 @@ class Mixture(TabularMixture):
         self._codes = levels
         return places
 
-    def _named(self) -> tuple[list[Any], dict, dict]:
-        """The columns with a family, and the families of single columns and of groups, by position among them."""
-        assert self.families is not None
-        wanted: list[Any] = []
-        groups: list[tuple[tuple[int, ...], str, bool]] = []
-        for key, said in self.families.items():
-            own = key if isinstance(key, tuple) else (key,)
-            family, trials = _family_and_trials(key, said)
-            if family == "multinomial" and len(own) < 2:
-                raise ValueError(
-                    f"families[{key!r}]={said!r}: name all columns that a total is shared out over, as a tuple, "
-                    '{("a", "b"): "multinomial"}; for one column it is "binomial"'
-                )
-            places = tuple(range(len(wanted), len(wanted) + len(own)))
-            if trials is not None:
-                self._trials.update(dict.fromkeys(places, trials))
-            groups.append((places, family, isinstance(key, tuple)))
-            wanted += own
-        if not wanted:
-            raise ValueError("families is empty: name at least one column, or pass None to take them all")
-        kinds = {own: family for own, family, joint in groups if not (joint and family in _JOINT)}
-        joint = {own: family for own, family, joint in groups if joint and family in _JOINT}
-        return wanted, kinds, joint
-
     def _kinds(self) -> tuple[Kind, ...]:
         if any(part.family == "multinomial" for part in self._parts):
             raise ValueError(
@@ -235,7 +163,7 @@ class Mixture(TabularMixture):
             )
         of: dict[int, Kind] = {}
         for part in self._parts:
-            kind: Kind = "count" if part.family in _COUNTED else "number"
+            kind: Kind = "count" if part.family in COUNTED else "number"
             if part.family == "categorical":
                 kind = "category"
             of.update(dict.fromkeys(part.columns, kind))
@@ -275,7 +203,7 @@ class Mixture(TabularMixture):
             for j in part.columns if part.family == "binomial" else ():
                 self._trials.setdefault(j, max(int(summary.maximum[j]), 1))
         for part in self._parts:
-            for j in part.columns if part.family in _CONTINUOUS else ():
+            for j in part.columns if part.family in CONTINUOUS else ():
                 if summary.minimum[j] == summary.maximum[j]:
                     raise DataError(
                         f"column {names[j]!r} is constant (always {summary.minimum[j]:g}), so that its density has no "
@@ -288,30 +216,21 @@ class Mixture(TabularMixture):
         structure, summary = Structure.named(self.covariance), problem.summary
         sample = problem.sample()
         fixed = {
-            part: self._cells(part, sample[:, list(part.columns)]) for part in self._parts if part.family != "normal"
+            part: cells_of(part, sample[:, list(part.columns)], self._codes, self._trials, self.prior)
+            for part in self._parts
+            if part.family != "normal"
         }
 
         def family(size: int) -> Family:
             made = [
                 fixed[part]
                 if part in fixed
-                else _normal(part, structure, summary.mean, summary.variance, size, self.prior)
+                else normal_of(part, structure, summary.mean, summary.variance, size, self.prior)
                 for part in self._parts
             ]
             return Product(tuple(made), tuple(part.columns for part in self._parts))
 
         return family
-
-    def _cells(self, part: Part, sample: np.ndarray) -> Cells | Multinomial:
-        if part.family == "categorical":
-            family = Categorical.of(sample, levels=tuple(len(self._codes[j]) for j in part.columns))
-        elif part.family == "binomial":
-            family = Binomial.of(sample, trials=np.array([self._trials[j] for j in part.columns]))
-        elif part.family == "multinomial":
-            family = Multinomial.of(sample)
-        else:
-            family = CELLS[part.family].of(sample)
-        return family.with_prior(1.0) if self.prior == "default" else family
 
     def _family_name(self) -> str:
         return "+".join(dict.fromkeys(part.family for part in self._parts))
@@ -373,55 +292,3 @@ class Mixture(TabularMixture):
         self._parts = [Part(family, columns, joint) for family, columns, joint in state["parts"]]
         self._trials = dict(state["trials"])
         super()._from_state(state)
-
-
-#: Families whose likelihood has no maximum on a column of one value.
-_CONTINUOUS = ("normal", "log-normal", "gamma", "beta", "von-mises")
-
-
-def inferred(array: Any) -> str:
-    """The family that a column's type and values suggest."""
-    from pyarrow import types
-
-    if types.is_boolean(array.type):
-        return "bernoulli"
-    if not holds_numbers(array):
-        return "categorical"
-    values = from_arrow(array)
-    values = values[~np.isnan(values)]
-    # whole numbers beside missing cells come as floats from pandas: the values say more than the type
-    if len(values) == 0 or values.min() < 0 or not np.array_equal(values, np.floor(values)):
-        return "normal"
-    if values.max() <= 1:
-        return "bernoulli"
-    # whole numbers far from 0 are measurements (grams, years) more often than counts
-    return "poisson" if values.min() <= 1 and values.mean() <= MOST_COUNTED else "normal"
-
-
-def _family_and_trials(key: Any, said: Any) -> tuple[str, int | None]:
-    """What the user says of a column: a family's name, or that of the binomial with its number of trials."""
-    if isinstance(said, tuple | list) and len(said) == 2 and said[0] == "binomial":
-        return "binomial", integer(f"the trials of families[{key!r}]", said[1], 1)
-    if not isinstance(said, str) or said not in FAMILIES:
-        raise ValueError(f'families[{key!r}]={said!r}: choose among {", ".join(FAMILIES)}, or ("binomial", trials)')
-    return said, None
-
-
-def _parts(kinds: dict[tuple[int, ...], str], joint: dict[tuple[int, ...], str]) -> list[Part]:
-    """Columns of one family make one part, which the E-step treats at once."""
-    together: dict[str, list[int]] = {}
-    for columns, family in kinds.items():
-        together.setdefault(family, []).extend(columns)
-    parts = [Part(family, tuple(columns), False) for family, columns in together.items()]
-    return parts + [Part(family, columns, True) for columns, family in joint.items()]
-
-
-def _normal(
-    part: Part, structure: Structure, mean: np.ndarray, variance: np.ndarray, size: int, prior: str | None
-) -> Family:
-    own = list(part.columns)
-    location, scale = mean[own], np.sqrt(variance[own])
-    chosen = NormalInverseWishart.default(location, scale**2, size).framed(location, scale) if prior else None
-    if part.joint and not structure.diagonal:
-        return Normal(Frame.of(location, scale), structure, chosen)
-    return DiagonalNormal(Frame.of(location, scale), structure if part.joint else Structure.named("VVI"), chosen)

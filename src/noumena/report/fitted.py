@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import NoumenaError
 from ..data.table import ArrayTable, Table
-from ..estimators.mixture import CELLS
+from ..estimators.column_families import CELLS
 from ..estimators.mixture_fitter import double_precision
 from ..models.completion import drawn_cells, expected_cells
 from ..models.mixture import Mixture
