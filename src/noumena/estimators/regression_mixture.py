@@ -6,34 +6,23 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import DataError
-from ..core.model import Fixed
-from ..data.coded import Columns, codes, holds_numbers, levels_of, read_columns
-from ..data.columns import from_arrow, positions
+from ..data.coded import Columns, read_columns
+from ..data.columns import positions
 from ..data.design import Design
 from ..data.summary import summarise
 from ..data.table import ArrayTable
 from ..families.design import DesignFrame
 from ..families.family import Family
-from ..families.linked_regression import BernoulliRegression, PoissonRegression
-from ..families.regression import NormalRegression, Regression
+from ..families.regression import Regression
 from ..models.gated_mixture import GatedMixture
 from ..models.standard_errors import StandardErrors
 from .inputs import adopt_columns, check_least_rows, refuse_sparse, row_weights
 from .mixture_fitter import MixtureFitter, double_precision
 from .mixture_fitting import Problem
-
-#: Families of the response, by the names that users write.
-REGRESSIONS: dict[str, type[Regression]] = {
-    "normal": NormalRegression,
-    "logistic": BernoulliRegression,
-    "poisson": PoissonRegression,
-}
-#: Standard deviation of the default prior on the coefficient of a column of standard deviation 1: effects of several
-#: times that are hardly met (Gelman, Jakulin, Pittau & Su 2008, Ann. Appl. Statist. 2:1360).
-_DEFAULT_SPREAD = 2.5
+from .response_families import REGRESSIONS, response_column, response_family, response_values, two_classes
 
 
 class RegressionMixture(RegressorMixin, MixtureFitter):
@@ -188,7 +177,10 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
             raise ValueError("no regressors and no intercept: name at least one regressor")
         gate = self.concomitant
         self._gate_design = None if gate is None else Design.of(columns, gate, True, "concomitant variable")
-        table = self._joined(columns, self._response(y, columns.n_rows, at_fit=True))
+        response = response_column(self, y, columns.n_rows)
+        if self.family == "logistic":
+            self.classes_ = two_classes(response)
+        table = self._joined(columns, self._values(response))
         if table.n_rows <= self._width:
             raise DataError(f"{table.n_rows} rows (samples) are too few for {self._width} coefficients: add rows")
         problem = Problem(table, summarise(table, weight), weight, None)
@@ -208,45 +200,9 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         """Columns of the regressors' design."""
         return len(self._design.names) + self._design.intercept
 
-    def _response(self, y: Any, n_rows: int, *, at_fit: bool) -> np.ndarray:
-        """y as numbers, checked."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None: pass the response"
-            )
-        array = np.asarray(y)
-        try:
-            array = column_or_1d(array, warn=True)
-        except ValueError as error:
-            raise DataError(f"{error}: y holds one response for each row") from error
-        if len(array) != n_rows:
-            raise DataError(f"y has {len(array)} values (samples) for {n_rows} rows: one response for each row")
-        column = read_columns((array if array.dtype.kind in "biuf" else array.astype(object))[:, None]).arrays[0]
-        if self.family == "logistic":
-            if at_fit:
-                self.classes_ = levels_of(column, "y")
-                if len(self.classes_) != 2:
-                    shown = ", ".join(map(repr, self.classes_[:5]))
-                    raise DataError(
-                        f"y has {len(self.classes_)} different values ({shown}), a logistic regression needs 2: give "
-                        "the mixture another family"
-                    )
-            values = codes(column, self.classes_, "y")
-        elif not holds_numbers(column):
-            raise DataError(f"y does not hold numbers (unknown label type): a {self.family} regression needs them")
-        else:
-            values = from_arrow(column)
-        if np.isnan(values).any():
-            row = int(np.flatnonzero(np.isnan(values))[0])
-            raise DataError(f"y is missing (NaN) at row {row}: leave the row out, it says nothing of the regression")
-        bad = ~REGRESSIONS[self.family].contains(values)
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise DataError(
-                f"y is {values[row]:g} (infinity is no number) at row {row}, but a {self.family} regression takes "
-                f"{REGRESSIONS[self.family].support}: give the mixture another family"
-            )
-        return values
+    def _values(self, response: Any) -> np.ndarray:
+        """A response column as numbers, checked."""
+        return response_values(response, self.family, self.classes_ if self.family == "logistic" else ())
 
     def _joined(self, columns: Columns, response: np.ndarray) -> ArrayTable:
         """The response as a table, given the covariates."""
@@ -271,7 +227,7 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
 
     def _table(self, X: Any, y: Any) -> ArrayTable:
         columns = self._used(X)
-        return self._joined(columns, self._response(y, columns.n_rows, at_fit=False))
+        return self._joined(columns, self._values(response_column(self, y, columns.n_rows)))
 
     def _unanswered(self, X: Any) -> ArrayTable:
         """The table where no response is known."""
@@ -282,28 +238,11 @@ class RegressionMixture(RegressorMixin, MixtureFitter):
         return ["y"]
 
     def _family_for(self, problem: Problem) -> Callable[[int], Family]:
-        given, kind = problem.table.given, REGRESSIONS[self.family]
+        given, summary = problem.table.given, problem.summary
         assert given is not None
         frame = DesignFrame.of(given, tuple(range(self._width)), self._design.intercept, problem.weight)
-        spread = self._spread()
-        if kind is NormalRegression:
-            mean = problem.summary.mean[0] if self._design.intercept else 0.0
-            scale = np.sqrt(problem.summary.variance[0])
-            family: Regression = NormalRegression(frame, spread, Fixed(np.asarray(mean)), Fixed(np.asarray(scale)))
-        else:
-            family = kind(frame, spread)
+        family = response_family(self.family, frame, self.prior, summary.mean[0], summary.variance[0])
         return lambda size: family
-
-    def _spread(self) -> Fixed | None:
-        if self.prior is None:
-            return None
-        if isinstance(self.prior, str):
-            if self.prior != "default":
-                raise ValueError(f'prior={self.prior!r}: choose "default", a standard deviation or None')
-            return Fixed(np.asarray(_DEFAULT_SPREAD))
-        if isinstance(self.prior, bool) or not 0 < float(self.prior) < np.inf:
-            raise ValueError(f"prior={self.prior!r} must be a standard deviation above 0")
-        return Fixed(np.asarray(float(self.prior)))
 
     def _gate(self, problem: Problem) -> DesignFrame | None:
         if self._gate_design is None:
