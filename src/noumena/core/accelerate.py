@@ -118,8 +118,10 @@ class Anderson(Accelerator):
                 step[lanes] = 0.0  # a zero column takes no part in the least squares
 
 
-def accelerator(name: str | None) -> Accelerator:
-    """The accelerator of this name: None or "none", "squarem", "anderson"."""
+def accelerator(name: str | Accelerator | None) -> Accelerator:
+    """The accelerator of this name, None or "none", "squarem", "anderson"; a model's own is taken as it is."""
+    if isinstance(name, Accelerator):
+        return name
     kinds = {None: Plain, "none": Plain, "squarem": Squarem, "anderson": Anderson}
     if name not in kinds:
         raise ValueError(f'accelerate={name!r}: choose "squarem", "anderson" or None')

@@ -69,7 +69,7 @@ def fit(
     *,
     max_iter: int,
     tol: float,
-    accelerate: str | None = None,
+    accelerate: str | Accelerator | None = None,
     schedule: Schedule | None = None,
     start: Natural | None = None,
     progress: Progress | None = None,
@@ -88,7 +88,7 @@ def fit(
     tol : float
         A lane has converged when the projected remaining gain of its objective is below ``tol`` nats. 0 runs exactly
         ``max_iter`` iterations.
-    accelerate : {"squarem", "anderson", None}
+    accelerate : {"squarem", "anderson", None} or Accelerator
         Extrapolation of the statistics; a step that would lower the objective is taken back, so it never falls.
     schedule : Schedule, optional
         How F and S are gathered; all blocks at each iteration by default.

@@ -1,0 +1,280 @@
+"""The evidence of prior and noise precisions of a linear regression, as a model whose latent variables are the weights.
+
+With w integrated out, y ~ N(0, XΛ⁻¹Xᵀ + I/β) (Bishop 2006, Pattern Recognition and Machine Learning, section 3.5). The
+one row that this model sees is the second moments of the table.
+"""
+
+from typing import Any, ClassVar, NamedTuple, Self, final
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.linalg.lapack import dpotrf, dpotri  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.optimize import minimize
+
+from ..core.accelerate import Accelerator, Vectors
+from ..core.block import Block
+from ..core.fit import fit
+from ..core.lanes import stack
+from ..core.model import Model
+from ..core.result import Fit, Status, Trace
+
+#: Residual variance is held above this share of the response's own, where the columns explain it without error.
+FLOOR = 1e-10
+#: Noise precision above this share of its bound is held there: against FLOOR, rounding is of order 1e-6.
+HELD = 1 - 1e-4
+#: A group whose weights are determined by less than this share is as good as absent.
+UNDETERMINED = 1e-10
+#: Expected squares below this come from extrapolation only.
+_TINY = 1e-300
+#: Precisions that the gradient's search may reach, relative to where it starts: e to the power of ±.
+_REACH = 40.0
+_LOG_2PI = float(np.log(2 * np.pi))
+
+
+class Rows(NamedTuple):
+    """What a `Block` of this model holds: the moments as one row of numbers.
+
+    Attributes
+    ----------
+    gram : array, shape (p, p), or (p,) where it is diagonal
+    cross : array, shape (p,)
+    square : float
+    count : float
+        ν, the number of rows; one less where the intercept is integrated out.
+    constant : float
+        What the log evidence has beside: −½ log of the total weight where the intercept is integrated out.
+    """
+
+    gram: Any
+    cross: Any
+    square: Any
+    count: Any
+    constant: Any
+
+    def block(self) -> Block:
+        row = np.concatenate([np.ravel(self.gram), self.cross, [self.square, self.count, self.constant]])
+        return Block(row[None, None], weight=np.ones((1, 1)))
+
+    @classmethod
+    def of(cls, row: Any, p: int, diagonal: bool) -> "Rows":
+        """From the numbers of a block, NumPy's or JAX's."""
+        gram, rest = row[: -p - 3], row[-p - 3 :]
+        return cls(gram if diagonal else gram.reshape(p, p), rest[:p], rest[p], rest[p + 1], rest[p + 2])
+
+
+class Posterior(NamedTuple):
+    """p(w | y, Λ, β) = N(mean, Σ).
+
+    Attributes
+    ----------
+    mean : array, shape (p,)
+    covariance : array, shape (p, p), or (p,) where the Gram matrix is diagonal
+    determined : array, shape (p,)
+        1 − λ_j Σ_jj: how far each weight is determined by the rows, from 0 to 1; summed, the number of effective
+        parameters γ (MacKay 1992, Neural Comput. 4:415).
+    log_determinant : float
+        log |I + βΛ^(−½)XᵀXΛ^(−½)|.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    determined: np.ndarray
+    log_determinant: float
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Of each weight."""
+        return self.covariance if self.covariance.ndim == 1 else np.diagonal(self.covariance)
+
+
+def posterior(rows: Rows, prior_variance: Float[np.ndarray, " p"], noise: float) -> Posterior:
+    """The posterior of the weights; one whose prior variance is 0 is exactly 0.
+
+    With D = Λ^(−½), Σ = D (I + βD XᵀX D)⁻¹ D: what is inverted has no eigenvalue below 1.
+    """
+    if rows.gram.ndim == 1:
+        inner = 1 + noise * prior_variance * rows.gram
+        variance = prior_variance / inner
+        return Posterior(noise * variance * rows.cross, variance, 1 - 1 / inner, float(np.log(inner).sum()))
+    root = np.sqrt(prior_variance)
+    inner = noise * root[:, None] * rows.gram * root
+    inner[np.diag_indices_from(inner)] += 1.0
+    factor, _ = dpotrf(inner, lower=1, overwrite_a=1)
+    log_determinant = 2 * float(np.log(np.diagonal(factor)).sum())
+    inverse, _ = dpotri(factor, lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    covariance = root[:, None] * inverse * root
+    return Posterior(noise * (covariance @ rows.cross), covariance, 1 - np.diagonal(inverse), log_determinant)
+
+
+def log_evidence(rows: Rows, found: Posterior, noise: float) -> float:
+    """log p(y | Λ, β) = ½ [ν log(β/2π) − log |I + βΛ⁻¹XᵀX| − β (yᵀy − mᵀXᵀy)] (Bishop 2006, eqs. 3.82 and 3.86)."""
+    fit = noise * (rows.square - found.mean @ rows.cross)
+    return float(0.5 * (rows.count * (np.log(noise) - _LOG_2PI) - found.log_determinant - fit) + rows.constant)
+
+
+class EvidenceNatural(NamedTuple):
+    """η of p(y, w | Λ, β), and what each multiplies: the names are those of the statistics.
+
+    Attributes
+    ----------
+    squares : array, shape (groups,)
+        −λ_g/2, of ‖w_g‖².
+    columns : array, shape (groups,)
+        ½ log(λ_g/2π), of the number of columns in the group.
+    weights : array, shape (p,)
+        0, of w itself: the prior has no mean, but the statistic tells E[w] from its spread.
+    residual : array, shape ()
+        −β/2, of ‖y − Xw‖².
+    count : array, shape ()
+        ½ log(β/2π), of ν.
+    """
+
+    squares: Any
+    columns: Any
+    weights: Any
+    residual: Any
+    count: Any
+
+
+class EvidenceModel(Model):
+    """y | w ~ N(Xw, I/β), w_j ~ N(0, 1/λ_g) for the columns j of group g.
+
+    Attributes
+    ----------
+    precision : array, shape (groups,)
+        λ, in 1 / (units of the weights)².
+    noise : array, shape ()
+        β, in 1 / (units of y)².
+    group : tuple of int
+        Of each column.
+    diagonal : bool
+        Whether the columns are orthogonal: an E-step then takes O(p).
+    least : float
+        Residual variance is held above it, in (units of y)².
+    """
+
+    compiled: ClassVar[bool] = False
+
+    precision: Any
+    noise: Any
+    group: tuple[int, ...] = eqx.field(static=True)
+    diagonal: bool = eqx.field(static=True)
+    least: float = eqx.field(static=True)
+
+    def natural(self) -> EvidenceNatural:
+        precision, noise = np.asarray(self.precision, float), np.asarray(self.noise, float)
+        return EvidenceNatural(
+            -0.5 * precision,
+            0.5 * (np.log(precision) - _LOG_2PI),
+            np.zeros(len(self.group)),
+            -0.5 * noise,
+            0.5 * (np.log(noise) - _LOG_2PI),
+        )
+
+    def bound(self, natural: EvidenceNatural, block: Block) -> Float[Array, " rows"]:
+        rows, group = Rows.of(jnp.asarray(block.x)[0], len(self.group), self.diagonal), np.array(self.group)
+        noise, prior = -2 * natural.residual, -2 * natural.squares[group]
+        linear = noise * rows.cross + natural.weights
+        gram = jnp.diag(rows.gram) if self.diagonal else rows.gram
+        curvature = noise * gram + jnp.diag(prior)
+        completed = linear @ jnp.linalg.solve(curvature, linear) - jnp.linalg.slogdet(curvature)[1]
+        normalisers = natural.count * rows.count + natural.columns @ np.bincount(group)
+        row = normalisers + natural.residual * rows.square + 0.5 * (completed + len(group) * _LOG_2PI) + rows.constant
+        return row[None]
+
+    def gather(self, natural: EvidenceNatural, block: Block) -> tuple[float, EvidenceNatural]:
+        rows, group = Rows.of(np.asarray(block.x)[0, 0], len(self.group), self.diagonal), np.array(self.group)
+        noise, prior = -2 * float(natural.residual), -2 * np.asarray(natural.squares)[group]
+        found = posterior(rows, 1 / prior, noise)
+        # XᵀXm = Xᵀy − Λm/β, so ‖y − Xm‖² = yᵀy − mᵀXᵀy − mᵀΛm/β
+        error = rows.square - found.mean @ rows.cross - found.mean @ (prior * found.mean) / noise
+        spread = found.determined.sum() / noise  # tr(XᵀXΣ)
+        squares = np.bincount(group, found.mean**2 + found.variance)
+        stats = EvidenceNatural(
+            squares, np.bincount(group).astype(float), found.mean, max(error, 0.0) + spread, rows.count
+        )
+        return log_evidence(rows, found, noise), stats
+
+    def update(self, stats: EvidenceNatural) -> Self:
+        """λ_g = p_g / E‖w_g‖², β = ν / E‖y − Xw‖² (Bishop 2006, eqs. 9.63 and 9.68)."""
+        residual = max(float(stats.residual), self.least * float(stats.count))
+        precision = stats.columns / np.maximum(stats.squares, _TINY)
+        place = lambda model: (model.precision, model.noise)  # noqa: E731
+        return eqx.tree_at(place, self, (precision, np.asarray(stats.count / residual)))
+
+    def degenerate(self) -> bool:
+        return bool(self.noise * self.least > HELD)
+
+
+@final
+class MacKay(Accelerator):
+    """MacKay's fixed point λ_g = γ_g/‖m_g‖², β = (ν − γ)/‖y − Xm‖², as the statistics that EM would have to see.
+
+    Nothing keeps the evidence from falling at such a step (MacKay 1992, Neural Comput. 4:415); the loop takes it back
+    and goes on with that of EM.
+    """
+
+    def __init__(self, group: np.ndarray) -> None:
+        self._group, self._size = group, np.bincount(group)
+
+    def propose(self, given: Vectors, gathered: Vectors) -> Vectors:
+        groups, p = len(self._size), len(self._group)
+        proposal = gathered.copy()
+        for lane, (old, new) in enumerate(zip(given, gathered, strict=True)):
+            residual, count = new[-2:]
+            mean = new[2 * groups : 2 * groups + p]
+            centred = np.bincount(self._group, mean**2)
+            precision, noise = self._size / np.maximum(old[:groups], _TINY), count / max(old[-2], _TINY)
+            effective = np.clip(self._size - precision * (new[:groups] - centred), 0.0, self._size)
+            left, error = count - effective.sum(), residual - effective.sum() / noise
+            known = effective > UNDETERMINED * self._size  # of the others γ is rounding
+            proposal[lane, :groups][known] = (self._size * centred)[known] / effective[known]
+            if left > 0 and error > 0:
+                proposal[lane, -2] = error * count / left
+        return proposal
+
+    def rejected(self, lanes: np.ndarray) -> None:
+        pass
+
+
+def _by_gradient(model: EvidenceModel, block: Block, max_iter: int, tol: float) -> Fit:
+    """Over log λ and log β by L-BFGS: ∂/∂log λ_g = ½(p_g − λ_g E‖w_g‖²), ∂/∂log β = ½(ν − β E‖y − Xw‖²)."""
+    start = np.log(np.append(model.precision, model.noise))
+    seen: list[float] = []
+    place = lambda own: (own.precision, own.noise)  # noqa: E731
+
+    def at(theta: np.ndarray) -> EvidenceModel:
+        return eqx.tree_at(place, model, (np.exp(theta[:-1]), np.exp(theta[-1])))
+
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, stats = at(theta).gather(at(theta).natural(), block)
+        slope = 0.5 * (stats.columns - np.exp(theta[:-1]) * stats.squares)
+        return -value, -np.append(slope, 0.5 * (stats.count - np.exp(theta[-1]) * stats.residual))
+
+    seen.append(-objective(start)[0])
+    most = min(start[-1] + _REACH, -np.log(model.least))
+    found = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(value - _REACH, value + _REACH) for value in start[:-1]] + [(start[-1] - _REACH, most)],
+        callback=lambda intermediate_result: seen.append(-float(intermediate_result.fun)),
+        # where λ goes to infinity, the slope against log λ is the gain that remains
+        options={"maxiter": max_iter, "maxcor": 20, "ftol": 0.0, "gtol": tol},
+    )
+    trace = Trace(np.array(seen), np.ones(len(seen), dtype=bool))
+    reached, value = at(found.x), -float(found.fun)
+    status = Status.CONVERGED if found.status != 1 else Status.MAX_ITERATIONS
+    return Fit(reached, value, value, Status.DEGENERATE if reached.degenerate() else status, trace)
+
+
+def climb(method: str, model: EvidenceModel, block: Block, max_iter: int, tol: float) -> Fit:
+    """Raise the evidence from a start by "em" (accelerated), "mackay" or "gradient"."""
+    if method == "gradient":
+        return _by_gradient(model, block, max_iter, tol)
+    accelerate = "squarem" if method == "em" else MacKay(np.array(model.group))
+    return fit(stack([model]), [block], max_iter=max_iter, tol=tol, accelerate=accelerate)[0]
