@@ -6,13 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from ..core.model import Fixed
 from .cells import Cells
 from .chart import NEAR_EDGE
 from .expected_log_gamma import expected_log_choices
+from .log_factorial import log_factorial
 
 #: Probabilities stay this far from 0 and 1, so that their logarithms are finite.
 EDGE = 1e-12
@@ -88,7 +88,8 @@ class Binomial(Cells):
         return BinomialNatural(x)
 
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
-        return gammaln(self._trials + 1) - gammaln(x + 1) - gammaln(self._trials - x + 1)
+        trials = jnp.asarray(self._trials)
+        return log_factorial(trials) - log_factorial(x) - log_factorial(trials - x)
 
     def expected_cell_base(self, natural: BinomialNatural) -> Float[Array, "K d"]:
         return expected_log_choices(self._trials, jax.nn.sigmoid(-jnp.abs(natural.logit)))

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
 from .cells import DEAD
 from .design import covariates, solved, squares
+from .log_factorial import log_factorial
 from .product import after
 from .regression import Regression, RegressionParameters
 
@@ -170,7 +170,7 @@ class PoissonRegression(LinkedRegression):
 
     @staticmethod
     def log_base(y: Array) -> Array:
-        return -gammaln(y + 1)
+        return -log_factorial(y)
 
     @staticmethod
     def moments(eta: Array) -> tuple[Array, Array]:

@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
@@ -15,6 +14,7 @@ from .cells import DEAD, CellParameters, PseudoRows
 from .chart import NEAR_EDGE, Chart
 from .expected_log_gamma import expected_log_factorial
 from .family import Family, inner
+from .log_factorial import log_factorial
 
 #: Probabilities stay above this, so that their logarithms are finite.
 EDGE = 1e-12
@@ -117,7 +117,7 @@ class Multinomial(Family):
 
         def of_total(n: Array) -> Array:
             each = expected_log_factorial(n * p, lambda t: n * jnp.log1p(p[..., None] * np.expm1(-t)))
-            return gammaln(n + 1) - jnp.sum(each, axis=1)
+            return log_factorial(n) - jnp.sum(each, axis=1)
 
         count, share = self.totals.value
         return jnp.asarray(share) @ jax.lax.map(of_total, jnp.asarray(count))
@@ -127,7 +127,7 @@ class Multinomial(Family):
         if not block.complete:
             x = jnp.where(jnp.any(jnp.isnan(x), axis=1, keepdims=True), 0.0, x)  # no trials: density 1
         n = jnp.sum(x, axis=1)
-        log_base = gammaln(n + 1) - jnp.sum(gammaln(x + 1), axis=1)
+        log_base = log_factorial(n) - jnp.sum(log_factorial(x), axis=1)
         return x[:, 1:] @ natural.log_odds.T + n[:, None] * natural.constant + log_base[:, None]
 
     def maximise(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from .cells import LatentCells
 from .expected_log_gamma import expected_log_rising
 from .gamma import LEAST, GammaNatural, GammaValue, gamma_natural, gamma_normaliser, maximise_gamma
+from .log_factorial import log_factorial
 
 
 class NegativeBinomial(LatentCells):
@@ -42,7 +43,7 @@ class NegativeBinomial(LatentCells):
 
     def cell_marginal(self, natural: GammaNatural, x: Float[Array, "rows 1 d"]) -> Float[Array, "rows K d"]:
         shape = x + natural.shape
-        return gammaln(shape) - shape * jnp.log1p(-natural.negative_rate) - gammaln(x + 1)
+        return gammaln(shape) - shape * jnp.log1p(-natural.negative_rate) - log_factorial(x)
 
     def cell_entropy(self, natural: GammaNatural) -> Float[Array, "K d"]:
         # log p(x) = log Γ(x + r)/(Γ(r) x!) + r log β/(1 + β) − x log(1 + β)

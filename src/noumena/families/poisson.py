@@ -4,12 +4,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from .cells import Cells
 from .chart import NEAR_EDGE
 from .expected_log_gamma import expected_log_factorial
+from .log_factorial import log_factorial
 
 #: Rates stay above this, so that their logarithms are finite.
 EDGE = 1e-12
@@ -51,7 +51,7 @@ class Poisson(Cells):
         return PoissonNatural(x)
 
     def log_base(self, x: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
-        return -gammaln(x + 1)
+        return -log_factorial(x)
 
     def expected_cell_base(self, natural: PoissonNatural) -> Float[Array, "K d"]:
         rate = jnp.exp(natural.log_rate)

@@ -5,12 +5,12 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from .cells import LatentCells
 from .chart import NEAR_EDGE
 from .expected_log_gamma import expected_log_factorial
+from .log_factorial import log_factorial
 
 #: Rates stay above this and shares of structural zeros this far from 0 and 1, so that their logarithms are finite.
 EDGE = 1e-12
@@ -61,7 +61,7 @@ class ZeroInflatedPoisson(LatentCells):
     def cell_marginal(
         self, natural: ZeroInflatedPoissonNatural, x: Float[Array, "rows 1 d"]
     ) -> Float[Array, "rows K d"]:
-        count = x * natural.log_rate - gammaln(x + 1)
+        count = x * natural.log_rate - log_factorial(x)
         return jnp.where(x == 0, jax.nn.softplus(natural.inflation), count)
 
     def cell_entropy(self, natural: ZeroInflatedPoissonNatural) -> Float[Array, "K d"]:
