@@ -26,9 +26,10 @@ def regression(n=40, p=6, seed=0, noise=1.0):
 
 
 def marginal(x, y, precision, noise):
-    """log N(y | 0, XΛ⁻¹Xᵀ + I/β) by SciPy; columns of infinite precision have weight 0."""
-    covariance = x @ (x / precision).T + np.eye(len(y)) / noise
-    return stats.multivariate_normal(np.zeros(len(y)), covariance).logpdf(y)
+    """log N(y | 0, XΛ⁻¹Xᵀ + I/β) by a Cholesky factor; columns of infinite precision have weight 0."""
+    factor = np.linalg.cholesky(x @ (x / precision).T + np.eye(len(y)) / noise)
+    white = np.linalg.solve(factor, y)
+    return -0.5 * (white @ white + len(y) * np.log(2 * np.pi)) - np.log(np.diagonal(factor)).sum()
 
 
 def centred(x, y):
@@ -42,8 +43,7 @@ def centred(x, y):
 def test_it_is_the_density_of_the_marginal_normal(group):
     x, y = regression()
     precision = np.array([0.3, 2.0, np.inf, 40.0, 1.0, 0.1])[group]
-    moments = SecondMoments.of(x, y, intercept=False)
-    rows = Rows(moments.gram, moments.cross, moments.square, len(y), 0.0)
+    rows = Rows.of(x, y, 0.0, len(y), 0.0)
     found = posterior(rows, 1 / precision, 0.7)
     # 40 terms of order 100, 8 digits lost to a covariance with condition 1e4 at most: 1e-10 of its size
     assert log_evidence(rows, found, 0.7) == pytest.approx(marginal(x, y, precision, 0.7), rel=1e-10)
@@ -76,11 +76,7 @@ def test_the_evidence_of_a_fit_with_the_intercept_at_its_maximum_or_integrated_o
 @pytest.mark.usefixtures("float64")
 def test_the_e_step_by_hand_is_the_gradient_of_the_bound(diagonal):
     x, y = regression()
-    if diagonal:
-        x = np.linalg.qr(x)[0] * np.array([1.0, 2, 3, 4, 5, 6])
-    moments = SecondMoments.of(x, y, intercept=False)
-    gram = np.diagonal(moments.gram) if diagonal else moments.gram
-    rows = Rows(gram, moments.cross, moments.square, 39.0, -1.5)
+    rows = Rows.of(x if not diagonal else np.arange(1.0, 7.0), y if not diagonal else y[:6], 5.0, 39.0, -1.5)
     model = EvidenceModel(np.array([0.3, 2.0, 9.0]), np.asarray(0.7), (0, 1, 1, 2, 0, 2), diagonal, 1e-12)
     block, natural = rows.block(), model.natural()
     value, stats_by_hand = model.gather(natural, block)
@@ -94,7 +90,7 @@ def test_the_e_step_by_hand_is_the_gradient_of_the_bound(diagonal):
 @every_method
 @every_grouping
 def test_the_gradient_vanishes_at_the_maximum(method, group):
-    """By central differences of SciPy's density, over log λ and log β."""
+    """By central differences of the density, over log λ and log β."""
     x, y = regression(n=30)
     found = maximise_evidence(SecondMoments.of(x, y), group, method=method, intercept="profiled", tol=1e-10)
     away, response = centred(x, y)
@@ -217,16 +213,18 @@ def test_ard_does_not_care_for_units():
 
 
 @every_method
-@pytest.mark.parametrize("group", [np.zeros(40, dtype=int)], ids=["one"])
+@pytest.mark.parametrize("group", [np.zeros(40, dtype=int), np.arange(40)], ids=["one", "each"])
 def test_more_columns_than_rows(method, group):
     x, y = regression(n=15, p=40, noise=3.0)
     found = maximise_evidence(SecondMoments.of(x, y), group, method=method)
     # the density of the 14 contrasts, and −½ log n for the flat intercept
     contrasts = np.linalg.qr(np.column_stack([np.ones(15), np.eye(15)[:, 1:]]))[0][:, 1:].T
     judged = marginal(contrasts @ x, contrasts @ y, found.precision[group], found.noise_precision)
-    assert found.status is Status.CONVERGED
-    assert found.log_evidence == pytest.approx(judged - 0.5 * np.log(15), rel=1e-9)
-    assert found.effective.sum() < 14
+    # a precision for each column can explain 14 contrasts without error
+    assert found.status is Status.CONVERGED or (group.max() > 0 and found.status is Status.DEGENERATE)
+    # a residual variance of 1e-10 leaves 6 digits of the covariance's determinant
+    assert found.log_evidence == pytest.approx(judged - 0.5 * np.log(15), rel=1e-9 if group.max() == 0 else 1e-5)
+    assert found.effective.sum() <= 14 + 1e-9
 
 
 def test_more_columns_than_rows_and_an_intercept_at_its_maximum_have_no_maximum():

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from ..core.errors import DataError
 from ..core.result import Status, Trace
 from ..core.threads import one_blas_thread
-from .evidence_model import FLOOR, HELD, UNDETERMINED, EvidenceModel, Posterior, Rows, climb, log_evidence, posterior
+from .evidence_model import HELD, UNDETERMINED, EvidenceModel, Posterior, Rows, climb, log_evidence, posterior
 from .evidence_profile import Profile, best_noise, best_ratio, coordinates, orthogonal
 from .second_moments import SecondMoments
 
@@ -117,23 +117,41 @@ def maximise_evidence(
             f"rows of total weight {moments.total_weight:g} are too few to learn a residual variance from: add rows"
         )
     constant = -0.5 * float(np.log(moments.total_weight)) if integrated else 0.0
-    rows = Rows(moments.gram, moments.cross, moments.square, count, constant)
     with one_blas_thread():
-        found = _Search(rows, group, method, tol, max_iter).outcome()
+        found = _Search(moments, count, constant, group, method, tol, max_iter).outcome()
     return replace(found, intercept=float(moments.response_centre - moments.centre @ found.mean))
 
 
 class _Search:
     """One maximisation, in the basis that suits it: a single group's columns are made orthogonal."""
 
-    def __init__(self, rows: Rows, group: np.ndarray, method: str, tol: float, max_iter: int) -> None:
-        self._basis = None
-        self._size = np.bincount(group)
-        if len(self._size) == 1:
-            strength, self._basis = orthogonal(rows.gram)
-            cross = np.where(strength > 0, self._basis.T @ rows.cross, 0.0)
-            rows = rows._replace(gram=strength, cross=cross)
-        self._rows, self._group, self._method, self._tol, self._left = rows, group, method, tol, max_iter
+    def __init__(
+        self,
+        moments: SecondMoments,
+        count: float,
+        constant: float,
+        group: np.ndarray,
+        method: str,
+        tol: float,
+        max_iter: int,
+    ) -> None:
+        self._group, self._method, self._tol, self._left = group, method, tol, max_iter
+        self._basis, self._scale = None, np.ones(len(group))
+        single = group.max(initial=0) == 0
+        if not single:
+            own = np.diagonal(moments.gram)
+            self._scale = np.sqrt(np.where(own > 0, own / count, 1.0))
+        gram = moments.gram if single else moments.gram / np.outer(self._scale, self._scale)
+        self._strength, basis = orthogonal(gram)
+        length = np.sqrt(self._strength)
+        response = basis.T @ (moments.cross / self._scale) / np.where(length > 0, length, np.inf)
+        rest = max(moments.square - float(response @ response), 0.0)
+        if single:
+            self._basis, root = basis, length
+        else:
+            root = length[:, None] * basis.T * self._scale
+            root[:, moments.constant] = 0.0
+        self._rows = Rows.of(root, response, rest, count, constant)
 
     def outcome(self) -> Evidence:
         """The maximum found from the best single ratio; the intercept is left to the caller."""
@@ -145,7 +163,7 @@ class _Search:
         else:
             variance, noise, found = self._by_steps(start)
         end = posterior(self._rows, variance[self._group], noise)
-        held = noise * FLOOR * self._rows.square / self._rows.count > HELD
+        held = noise * self._rows.least > HELD
         covariance, mean = end.covariance, end.mean
         if self._basis is not None:
             mean, covariance = self._basis @ mean, (self._basis * covariance) @ self._basis.T
@@ -156,27 +174,20 @@ class _Search:
             covariance,
             0.0,
             log_evidence(self._rows, end, noise),
-            np.bincount(self._group, end.determined),
+            np.bincount(self._group, 1 - end.free),
             Status.DEGENERATE if held else found.status,
             found.trace,
         )
 
     def _start(self) -> np.ndarray:
-        """The best ratio for all groups alike; of columns of standard deviation 1 where each has its own."""
+        """The best ratio for all groups alike, for columns of standard deviation 1 where there are several groups."""
         rows = self._rows
-        if rows.gram.ndim == 1:
-            return np.array([best_ratio(rows.gram, rows.cross, rows.square, rows.count)])
-        scale = np.ones(len(rows.cross))
-        if len(self._size) == len(rows.cross):
-            own = np.diagonal(rows.gram)
-            scale = np.sqrt(np.where(own > 0, own / rows.count, 1.0))
-        strength, basis = orthogonal(rows.gram / np.outer(scale, scale))
-        ratio = best_ratio(strength, basis.T @ (rows.cross / scale), rows.square, rows.count)
+        ratio = best_ratio(self._strength, rows.response, rows.rest, rows.count)
+        if self._basis is not None:
+            return np.array([ratio])
         if ratio == 0:  # together they explain nothing, but one of them may
             ratio = 1 / float(rows.count)
-        each = np.zeros(len(self._size))
-        each[self._group] = ratio / scale**2
-        return each
+        return ratio * np.bincount(self._group) / np.bincount(self._group, self._scale**2)
 
     def _by_coordinates(self, start: np.ndarray) -> Profile:
         if self._basis is None:
@@ -193,15 +204,15 @@ class _Search:
         """
         noise = best_noise(self._rows, start[self._group])
         variance, status, traces = start / noise, Status.CONVERGED, []
-        variance[self._weight_of_groups() == 0] = 0.0
-        least = FLOOR * self._rows.square / self._rows.count
+        strength = self._rows.gram if self._basis is not None else np.diagonal(self._rows.gram)
+        variance[np.bincount(self._group, strength) == 0] = 0.0
         while np.any(variance > 0):
             kept = variance > 0
             columns = np.flatnonzero(kept[self._group])
             group = (np.cumsum(kept) - 1)[self._group[columns]]
-            rows = self._restricted(columns)
+            rows = self._rows if kept.all() else self._rows.columns(columns)
             model = EvidenceModel(
-                1 / variance[kept], np.asarray(noise), tuple(group.tolist()), rows.gram.ndim == 1, least
+                1 / variance[kept], np.asarray(noise), tuple(group.tolist()), rows.gram.ndim == 1, rows.least
             )
             steps = min(self._left, _ROUND) if self._tol > 0 else self._left
             fit = climb(self._method, model, rows.block(), steps, self._tol)
@@ -222,14 +233,6 @@ class _Search:
         accepted = np.concatenate([trace.accepted for trace in traces]) if traces else np.empty(0, dtype=bool)
         return variance, noise, Profile(variance, status, Trace(objective, accepted))
 
-    def _weight_of_groups(self) -> np.ndarray:
-        own = self._rows.gram if self._rows.gram.ndim == 1 else np.diagonal(self._rows.gram)
-        return np.bincount(self._group, own)
-
-    def _restricted(self, columns: np.ndarray) -> Rows:
-        gram = self._rows.gram[columns] if self._rows.gram.ndim == 1 else self._rows.gram[np.ix_(columns, columns)]
-        return self._rows._replace(gram=gram, cross=self._rows.cross[columns])
-
 
 def _better_without(rows: Rows, group: np.ndarray, found: Posterior, precision: np.ndarray) -> np.ndarray:
     """Groups whose removal does not lower the evidence, and towards whose removal it rises.
@@ -246,5 +249,5 @@ def _better_without(rows: Rows, group: np.ndarray, found: Posterior, precision: 
         slope = inverse @ found.mean[own]
         cost = np.linalg.slogdet(precision[g] * block)[1] + found.mean[own] @ slope
         unwanted = cost <= 0 and slope @ slope <= np.trace(inverse) - precision[g] * len(own)
-        out[g] = unwanted or found.determined[own].sum() <= UNDETERMINED * len(own)
+        out[g] = unwanted or np.sum(1 - found.free[own]) <= UNDETERMINED * len(own)
     return out

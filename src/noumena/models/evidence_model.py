@@ -10,7 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.linalg.lapack import dpotrf, dpotri  # pyright: ignore[reportAttributeAccessIssue]
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.optimize import minimize
 
 from ..core.accelerate import Accelerator, Vectors
@@ -34,34 +34,72 @@ _LOG_2PI = float(np.log(2 * np.pi))
 
 
 class Rows(NamedTuple):
-    """What a `Block` of this model holds: the moments as one row of numbers.
+    """A table with the second moments of the data in as few rows as there are columns, and what no column explains.
+
+    Squares of its residuals add up without cancelling, as moments would not where the columns explain nearly all.
 
     Attributes
     ----------
-    gram : array, shape (p, p), or (p,) where it is diagonal
-    cross : array, shape (p,)
-    square : float
+    root : array, shape (q, p), or (p,) where it is diagonal
+        Columns.
+    response : array, shape (q,)
+    rest : float
+        yᵀy − ‖response‖².
     count : float
         ν, the number of rows; one less where the intercept is integrated out.
     constant : float
         What the log evidence has beside: −½ log of the total weight where the intercept is integrated out.
+    gram : array, shape (p, p), or (p,)
+        XᵀX.
+    cross : array, shape (p,)
+        Xᵀy.
     """
 
-    gram: Any
-    cross: Any
-    square: Any
+    root: Any
+    response: Any
+    rest: Any
     count: Any
     constant: Any
+    gram: Any
+    cross: Any
+
+    @classmethod
+    def of(cls, root: Any, response: Any, rest: Any, count: Any, constant: Any) -> "Rows":
+        """NumPy's arrays or JAX's."""
+        if root.ndim == 1:
+            return cls(root, response, rest, count, constant, root * root, root * response)
+        return cls(root, response, rest, count, constant, root.T @ root, root.T @ response)
+
+    @property
+    def square(self) -> Any:
+        """yᵀy."""
+        return self.response @ self.response + self.rest
+
+    @property
+    def least(self) -> float:
+        """The floor of the residual variance."""
+        return float(FLOOR * self.square / self.count)
+
+    def errors(self, mean: Any) -> Any:
+        """Residuals at these weights, shape (q,)."""
+        return self.response - (self.root * mean if self.root.ndim == 1 else self.root @ mean)
+
+    def columns(self, some: np.ndarray) -> "Rows":
+        """With some of the columns only."""
+        root = self.root if self.root.ndim == 2 else np.diag(self.root)
+        return Rows.of(root[:, some], *self[1:5])
 
     def block(self) -> Block:
-        row = np.concatenate([np.ravel(self.gram), self.cross, [self.square, self.count, self.constant]])
+        """The one row that the model sees: these numbers next to each other."""
+        row = np.concatenate([np.ravel(self.root), self.response, [self.rest, self.count, self.constant]])
         return Block(row[None, None], weight=np.ones((1, 1)))
 
     @classmethod
-    def of(cls, row: Any, p: int, diagonal: bool) -> "Rows":
-        """From the numbers of a block, NumPy's or JAX's."""
-        gram, rest = row[: -p - 3], row[-p - 3 :]
-        return cls(gram if diagonal else gram.reshape(p, p), rest[:p], rest[p], rest[p + 1], rest[p + 2])
+    def read(cls, row: Any, p: int, diagonal: bool) -> "Rows":
+        """From the row of a block."""
+        q = p if diagonal else (len(row) - 3) // (p + 1)
+        root = row[:p] if diagonal else row[: q * p].reshape(q, p)
+        return cls.of(root, row[-q - 3 : -3], row[-3], row[-2], row[-1])
 
 
 class Posterior(NamedTuple):
@@ -70,18 +108,24 @@ class Posterior(NamedTuple):
     Attributes
     ----------
     mean : array, shape (p,)
-    covariance : array, shape (p, p), or (p,) where the Gram matrix is diagonal
-    determined : array, shape (p,)
-        1 − λ_j Σ_jj: how far each weight is determined by the rows, from 0 to 1; summed, the number of effective
-        parameters γ (MacKay 1992, Neural Comput. 4:415).
+    covariance : array, shape (p, p), or (p,) where the columns are orthogonal
+    free : array, shape (p,)
+        λ_j Σ_jj: 1 where the rows say nothing of a weight, 0 where they determine it. The sum of 1 − λ_j Σ_jj is the
+        number of effective parameters γ (MacKay 1992, Neural Comput. 4:415).
     log_determinant : float
         log |I + βΛ^(−½)XᵀXΛ^(−½)|.
+    error : float
+        ‖y − Xm‖².
+    penalty : float
+        mᵀΛm.
     """
 
     mean: np.ndarray
     covariance: np.ndarray
-    determined: np.ndarray
+    free: np.ndarray
     log_determinant: float
+    error: float
+    penalty: float
 
     @property
     def variance(self) -> np.ndarray:
@@ -94,24 +138,32 @@ def posterior(rows: Rows, prior_variance: Float[np.ndarray, " p"], noise: float)
 
     With D = Λ^(−½), Σ = D (I + βD XᵀX D)⁻¹ D: what is inverted has no eigenvalue below 1.
     """
+    root = np.sqrt(prior_variance)
+    if len(root) == 0:
+        return Posterior(root, np.zeros((0, 0)), root, 0.0, float(rows.square), 0.0)
     if rows.gram.ndim == 1:
         inner = 1 + noise * prior_variance * rows.gram
-        variance = prior_variance / inner
-        return Posterior(noise * variance * rows.cross, variance, 1 - 1 / inner, float(np.log(inner).sum()))
-    root = np.sqrt(prior_variance)
-    inner = noise * root[:, None] * rows.gram * root
-    inner[np.diag_indices_from(inner)] += 1.0
-    factor, _ = dpotrf(inner, lower=1, overwrite_a=1)
-    log_determinant = 2 * float(np.log(np.diagonal(factor)).sum())
-    inverse, _ = dpotri(factor, lower=1)
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    covariance = root[:, None] * inverse * root
-    return Posterior(noise * (covariance @ rows.cross), covariance, 1 - np.diagonal(inverse), log_determinant)
+        scaled = noise * root * rows.cross / inner  # D⁻¹m
+        free, covariance, log_determinant = 1 / inner, prior_variance / inner, float(np.log(inner).sum())
+    else:
+        inner = noise * root[:, None] * rows.gram * root
+        inner[np.diag_indices_from(inner)] += 1.0
+        factor, _ = dpotrf(inner, lower=1, overwrite_a=1)
+        scaled, _ = dpotrs(factor, noise * root * rows.cross, lower=1)
+        log_determinant = 2 * float(np.log(np.diagonal(factor)).sum())
+        inverse, _ = dpotri(factor, lower=1)
+        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        free, covariance = np.diagonal(inverse), root[:, None] * inverse * root
+    mean = root * scaled
+    errors = rows.errors(mean)
+    return Posterior(
+        mean, covariance, free, log_determinant, float(errors @ errors + rows.rest), float(scaled @ scaled)
+    )
 
 
 def log_evidence(rows: Rows, found: Posterior, noise: float) -> float:
-    """log p(y | Λ, β) = ½ [ν log(β/2π) − log |I + βΛ⁻¹XᵀX| − β (yᵀy − mᵀXᵀy)] (Bishop 2006, eqs. 3.82 and 3.86)."""
-    fit = noise * (rows.square - found.mean @ rows.cross)
+    """½ [ν log(β/2π) − log |I + βΛ⁻¹XᵀX| − β‖y − Xm‖² − mᵀΛm], constants kept (Bishop 2006, eqs. 3.82 and 3.86)."""
+    fit = noise * found.error + found.penalty
     return float(0.5 * (rows.count * (np.log(noise) - _LOG_2PI) - found.log_determinant - fit) + rows.constant)
 
 
@@ -175,7 +227,7 @@ class EvidenceModel(Model):
         )
 
     def bound(self, natural: EvidenceNatural, block: Block) -> Float[Array, " rows"]:
-        rows, group = Rows.of(jnp.asarray(block.x)[0], len(self.group), self.diagonal), np.array(self.group)
+        rows, group = Rows.read(jnp.asarray(block.x)[0], len(self.group), self.diagonal), np.array(self.group)
         noise, prior = -2 * natural.residual, -2 * natural.squares[group]
         linear = noise * rows.cross + natural.weights
         gram = jnp.diag(rows.gram) if self.diagonal else rows.gram
@@ -186,16 +238,12 @@ class EvidenceModel(Model):
         return row[None]
 
     def gather(self, natural: EvidenceNatural, block: Block) -> tuple[float, EvidenceNatural]:
-        rows, group = Rows.of(np.asarray(block.x)[0, 0], len(self.group), self.diagonal), np.array(self.group)
+        rows, group = Rows.read(np.asarray(block.x)[0, 0], len(self.group), self.diagonal), np.array(self.group)
         noise, prior = -2 * float(natural.residual), -2 * np.asarray(natural.squares)[group]
         found = posterior(rows, 1 / prior, noise)
-        # XᵀXm = Xᵀy − Λm/β, so ‖y − Xm‖² = yᵀy − mᵀXᵀy − mᵀΛm/β
-        error = rows.square - found.mean @ rows.cross - found.mean @ (prior * found.mean) / noise
-        spread = found.determined.sum() / noise  # tr(XᵀXΣ)
+        spread = np.sum(1 - found.free) / noise  # tr(XᵀXΣ)
         squares = np.bincount(group, found.mean**2 + found.variance)
-        stats = EvidenceNatural(
-            squares, np.bincount(group).astype(float), found.mean, max(error, 0.0) + spread, rows.count
-        )
+        stats = EvidenceNatural(squares, np.bincount(group).astype(float), found.mean, found.error + spread, rows.count)
         return log_evidence(rows, found, noise), stats
 
     def update(self, stats: EvidenceNatural) -> Self:

@@ -38,28 +38,38 @@ class Profile(NamedTuple):
 def best_noise(rows: Rows, ratio: Float[np.ndarray, " p"]) -> float:
     """β = ν/(yᵀV⁻¹y), held where the residual variance would fall below its floor."""
     found = posterior(rows, ratio, 1.0)
-    left = rows.square - found.mean @ rows.cross
-    return float(rows.count / max(left, FLOOR * rows.square))
+    return float(rows.count / max(found.error + found.penalty, FLOOR * rows.square))
 
 
-def best_ratio(strength: Float[np.ndarray, " p"], cross: Float[np.ndarray, " p"], square: float, count: float) -> float:
-    """The ratio that one group of orthogonal columns with these squared lengths has at the maximum, all others fixed.
+def best_ratio(
+    strength: Float[np.ndarray, " p"], response: Float[np.ndarray, " p"], rest: float, count: float
+) -> float:
+    """The ratio of one group of orthogonal columns at the maximum, all others fixed.
 
-    Minimises ν log(yᵀV⁻¹y) + log |V| = ν log(s − Σ r c_j²/(1 + r d_j)) + Σ log(1 + r d_j) over r ≥ 0.
+    Minimises ν log yᵀV⁻¹y + log |V| = ν log(rest + Σ response_j²/(1 + r d_j)) + Σ log(1 + r d_j) over r ≥ 0.
+
+    Parameters
+    ----------
+    strength : array, shape (p,)
+        d, squared lengths of the columns in the metric of the others' V.
+    response : array, shape (p,)
+        Of y along each column.
+    rest : float
+        Of yᵀV⁻¹y, along none.
+    count : float
+        ν.
     """
-    used = strength > 0
-    d, c2 = strength[used], cross[used] ** 2
+    d, along = strength[strength > 0], response[strength > 0] ** 2
     if len(d) == 0:
         return 0.0
-    if len(d) == 1:  # with v = 1/(1 + rd) and e = c²/d: ν log(s − e + ev) − log v
-        e = c2[0] / d[0]
-        v = (square - e) / (e * (count - 1)) if e > 0 and count > 1 else 1.0
+    square = rest + float(along.sum())
+    if len(d) == 1:  # with v = 1/(1 + rd): ν log(rest + along v) − log v
+        v = rest / (along[0] * (count - 1)) if along[0] > 0 else 1.0
         return 0.0 if v >= 1 else (1 / max(v, FLOOR) - 1) / d[0]
 
     def objective(log_ratio: float) -> float:
-        r = np.exp(log_ratio)
-        left = square - np.sum(r * c2 / (1 + r * d))
-        return count * np.log(max(left, FLOOR * square)) + float(np.log1p(r * d).sum())
+        inner = 1 + np.exp(log_ratio) * d
+        return count * np.log(max(rest + np.sum(along / inner), FLOOR * square)) + float(np.log(inner).sum())
 
     grid = np.linspace(np.log(1e-6 / d.max()), np.log(1 / (FLOOR * d.min())), _GRID)
     tried = np.array([objective(point) for point in grid])
@@ -104,12 +114,23 @@ def _objective(rows: Rows, ratio: np.ndarray) -> float:
 
 
 def _precision_weighted(rows: Rows, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """XᵀV⁻¹X, XᵀV⁻¹y and yᵀV⁻¹y, by V⁻¹ = I − XΣXᵀ at β = 1."""
-    used = np.flatnonzero(ratio)
-    found = posterior(Rows(rows.gram[np.ix_(used, used)], rows.cross[used], 0.0, 0.0, 0.0), ratio[used], 1.0)
-    across = rows.gram[:, used]
-    kernel = rows.gram - across @ found.covariance @ across.T
-    return kernel, rows.cross - across @ found.mean, float(rows.square - rows.cross[used] @ found.mean)
+    """XᵀV⁻¹X, XᵀV⁻¹y and yᵀV⁻¹y.
+
+    With Σ the posterior covariance at β = 1: X_uᵀV⁻¹X_u = R⁻¹ − R⁻¹ΣR⁻¹ for the columns u that are in use, X_oᵀV⁻¹X_u =
+    X_oᵀX_u ΣR⁻¹ for others, X_oᵀV⁻¹X_o = X_oᵀX_o − X_oᵀX_u Σ X_uᵀX_o; XᵀV⁻¹y = Xᵀ(y − Xm), which is R⁻¹m in u.
+    """
+    used, out = np.flatnonzero(ratio), np.flatnonzero(ratio == 0)
+    found = posterior(rows.columns(used), ratio[used], 1.0)
+    own, across = ratio[used], rows.gram[np.ix_(out, used)]
+    errors = rows.response - rows.root[:, used] @ found.mean
+    kernel, slope = np.empty_like(rows.gram), rows.root.T @ errors
+    share = found.covariance / own
+    kernel[np.ix_(used, used)] = (np.eye(len(used)) - share.T) / own
+    kernel[np.ix_(out, used)] = across @ share
+    kernel[np.ix_(used, out)] = kernel[np.ix_(out, used)].T
+    kernel[np.ix_(out, out)] = rows.gram[np.ix_(out, out)] - across @ found.covariance @ across.T
+    slope[used] = found.mean / own
+    return kernel, slope, found.error + found.penalty
 
 
 def _columns(rows: Rows, ratio: np.ndarray) -> np.ndarray:
@@ -122,9 +143,9 @@ def _columns(rows: Rows, ratio: np.ndarray) -> np.ndarray:
         if without <= 0 or kernel[j, j] <= FLOOR * own[j] * without:
             new = 0.0  # its like is in already
         else:
-            strength, cross = kernel[j, j] / without, slope[j] / without
-            square = max(left + ratio[j] * slope[j] ** 2 / without, FLOOR * rows.square)
-            new = best_ratio(np.array([strength]), np.array([cross]), square, rows.count)
+            along = slope[j] / np.sqrt(kernel[j, j] * without)
+            rest = max(left - slope[j] ** 2 / kernel[j, j], FLOOR * rows.square)
+            new = best_ratio(kernel[j : j + 1, j] / without, np.array([along]), rest, rows.count)
         if new == ratio[j]:
             continue
         factor = (new - ratio[j]) / (1 + (new - ratio[j]) * kernel[j, j])
@@ -142,7 +163,9 @@ def _groups(rows: Rows, members: list[np.ndarray], group: np.ndarray, ratio: np.
     for g, own in enumerate(members):
         kernel, slope, left = _precision_weighted(rows, np.where(group == g, 0.0, ratio[group]))
         strength, basis = orthogonal(kernel[np.ix_(own, own)])
-        ratio[g] = best_ratio(strength, basis.T @ slope[own], max(left, FLOOR * rows.square), rows.count)
+        response = (basis.T @ slope[own]) / np.sqrt(np.where(strength > 0, strength, np.inf))
+        rest = max(left - float(response @ response), FLOOR * rows.square)
+        ratio[g] = best_ratio(strength, response, rest, rows.count)
     return ratio
 
 
