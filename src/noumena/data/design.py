@@ -35,8 +35,16 @@ class Design:
     intercept: bool
 
     @classmethod
-    def of(cls, columns: Columns, wanted: Sequence[str | int] | str | None, intercept: bool, role: str) -> "Design":
-        """The design of some columns of a table, checked on that table.
+    def of(
+        cls,
+        columns: Columns,
+        wanted: Sequence[str | int] | str | None,
+        intercept: bool,
+        role: str,
+        *,
+        check: bool = True,
+    ) -> "Design":
+        """The design of some columns of a table, checked on that table unless the caller does it.
 
         Raises
         ------
@@ -53,7 +61,8 @@ class Design:
             numbers = holds_numbers(array) or str(array.type) == "bool"
             levels.append(None if numbers and arrow_holds_numbers(array.type) else levels_of(array, own.described(j)))
         design = cls(names, tuple(places), tuple(levels), intercept)
-        design._check(design.matrix(columns, role), role)
+        if check:
+            design._check(design.matrix(columns, role), role)
         return design
 
     @property
