@@ -397,6 +397,11 @@ def test_criteria():
         ({"prior": -1.0}, "prior of 'a' must be a count of at least 0"),
         ({"states": {"a": ["x", "y"]}, "table": {"a": ["x", "z"]}}, "column 'a' holds 'z' at row 1"),
         ({"table": {"a": ["x", "x"]}}, r"column 'a' has one state only"),
+        ({"states": {"a": ["x", "y", "x"]}}, "node 'a' has the state 'x' more than once: list each state once"),
+        (
+            {"structure": {"a": [], "b": ["a"], "c": ["h"]}, "hidden": {"h": ["low", "low"]}},
+            "node 'h' has the state 'low' more than once",
+        ),
         ({"fixed": {"a": [1.0, 0.0]}}, "a row with a='y', .* is impossible under the fixed tables"),
     ],
 )
@@ -404,6 +409,11 @@ def test_bad_input(settings, message):
     table = pd.DataFrame({"a": ["x", "y"], "b": ["u", "v"], "c": ["s", "t"]}).assign(**settings.pop("table", {}))
     with pytest.raises((nm.NetworkError, nm.DataError), match=message):
         nm.BayesianNetwork(**settings).fit(table)
+
+
+def test_known_tables_with_a_state_twice_are_refused():
+    with pytest.raises(nm.NetworkError, match="node 'a' has the state 'yes' more than once"):
+        nm.BayesianNetwork.from_tables({"a": []}, {"a": [0.5, 0.5]}, {"a": ["yes", "yes"]})
 
 
 def test_bad_questions():

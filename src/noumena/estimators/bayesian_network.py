@@ -295,6 +295,9 @@ class BayesianNetwork(NetworkAnswers):
                 f"{', '.join(map(repr, missing))} is a column or a hidden node, but the structure has no such node: "
                 'add it (a node without edges is "name": []), or leave it out'
             )
+        for name, own in levels.items():
+            if twice := [state for state in own if own.count(state) > 1]:
+                raise NetworkError(f"node {name!r} has the state {twice[0]!r} more than once: list each state once")
         self.nodes_ = tuple(str(name) for name in nodes)
         self.parents_ = {name: tuple(parents.get(name, ())) for name in nodes}
         refuse_cycles(self.parents_)
