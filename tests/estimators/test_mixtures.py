@@ -381,6 +381,35 @@ def test_a_sweep_over_classes_finds_the_simulated_number():
         nm.select(nm.LatentClassAnalysis(), x, covariance="all")
 
 
+def test_only_mixtures_are_selected_by_their_number_of_components():
+    with pytest.raises(TypeError, match="BayesianNetwork is none: for Bayesian networks use select_network"):
+        nm.select(nm.BayesianNetwork(), [["a", "b"], ["b", "a"]])
+
+
+def test_entropy_r2_says_how_sure_the_classes_are():
+    """1 − Σ_n w_n H(z | x_n) / (n log K), the entropies SciPy's."""
+    rng = np.random.default_rng(3)
+    chance = np.array([[0.2, 0.3, 0.1, 0.6], [0.7, 0.8, 0.6, 0.3]])[rng.integers(2, size=300)]
+    x = (rng.random((300, 4)) < chance).astype(float)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    lca = nm.LatentClassAnalysis(3, random_state=0).fit(x)
+    weight = rng.integers(0, 3, size=len(x))
+    entropies = stats.entropy(lca.predict_proba(x), axis=1)
+    assert 0.2 < lca.entropy_r2(x) < 0.9
+    assert lca.entropy_r2(x) == pytest.approx(1 - entropies.sum() / (300 * np.log(3)), rel=1e-12)
+    assert lca.entropy_r2(x, weight) == pytest.approx(1 - weight @ entropies / (weight.sum() * np.log(3)), rel=1e-12)
+    assert lca.entropy_r2(x, weight) == pytest.approx(lca.entropy_r2(np.repeat(x, weight, axis=0)), rel=1e-12)
+
+
+def test_entropy_r2_of_certain_classes_and_of_guesses():
+    x = np.repeat([[0.0] * 12, [1.0] * 12], 20, axis=0)
+    assert nm.LatentClassAnalysis(1).fit(x).entropy_r2(x) == 1.0
+    two = nm.LatentClassAnalysis(2, random_state=0).fit(x)
+    assert two.entropy_r2(x) == pytest.approx(1.0, abs=1e-9)
+    guesses = np.full((5, 12), np.nan)
+    assert two.entropy_r2(guesses) == pytest.approx(0.0, abs=1e-9)  # 20 rows in each class
+
+
 # ------------------------------------------------------------------------------------- shares of totals, and trials
 
 
@@ -561,6 +590,18 @@ def test_columns_that_say_nothing(column, words):
         words = "400 different values"
     with pytest.raises(nm.DataError, match=words):
         nm.LatentClassAnalysis(2).fit(pd.DataFrame({"a": column, "b": ["yes", "no"] * (len(column) // 2)}))
+
+
+@pytest.mark.parametrize("cells", [[["a"], ["b"]], [{"in": "a"}, {"in": "b"}]], ids=["list", "struct"])
+@pytest.mark.parametrize(
+    "estimator",
+    [nm.LatentClassAnalysis(1), nm.Mixture({"odd": "categorical"}), nm.Mixture(), nm.BayesianNetwork()],
+    ids=["classes", "categorical", "inferred", "network"],
+)
+def test_columns_of_lists_or_records_make_no_levels(cells, estimator):
+    frame = pa.table({"odd": cells * 10, "plain": ["yes", "no"] * 10})
+    with pytest.raises(nm.ColumnTypeError, match=r"'odd' holds (list|struct)<.*>, which makes no levels: leave it out"):
+        estimator.fit(frame)
 
 
 def test_a_constant_column_is_refused_where_its_density_has_no_maximum(table):

@@ -57,6 +57,17 @@ def test_errors_follow_the_units_where_the_structure_does(structure):
     np.testing.assert_allclose(theirs.covariances, 1e6 * ours.covariances, rtol=1e-4)
 
 
+def test_a_bootstrap_whose_refits_collapse_is_refused():
+    """Five pairs of rows, a component to each: nearly every resample draws one row of some pair only."""
+    x = (100.0 * np.arange(5)[:, None] + [0.0, 1.0]).reshape(-1, 1)
+    gm = nm.GaussianMixture(5, init_params=np.repeat(np.arange(5), 2)).fit(x)
+    with (
+        pytest.warns(nm.NoumenaWarning, match="3 of 3 bootstrap refits collapsed"),
+        pytest.raises(nm.NoumenaError, match=r'no two of 3 bootstrap refits ended well: .* or method="observed"'),
+    ):
+        gm.standard_errors(x, method="bootstrap", n_bootstrap=3, random_state=0)
+
+
 @pytest.mark.slow
 def test_the_bootstrap_agrees_with_the_information():
     """2,000 rows of the model itself: 200 refits give a standard deviation within 4 · 1/√(2·199) = 20% of the truth."""
