@@ -16,6 +16,9 @@ _HOME = {
     "BernoulliMixture": "noumena.estimators.cell_mixtures",
     "PoissonMixture": "noumena.estimators.cell_mixtures",
     "BayesianNetwork": "noumena.estimators.bayesian_network",
+    "BayesianPCA": "noumena.estimators.bayesian_pca",
+    "FactorAnalysis": "noumena.estimators.factor_analysis",
+    "ProbabilisticPCA": "noumena.estimators.probabilistic_pca",
     "RegressionMixture": "noumena.estimators.regression_mixture",
     "StudentTMixture": "noumena.estimators.student_t_mixture",
     "LatentClassAnalysis": "noumena.estimators.latent_class",
@@ -87,10 +90,12 @@ if TYPE_CHECKING:
     from .data.table import TableFileError as TableFileError
     from .datasets import penguins_path as penguins_path
     from .estimators.bayesian_network import BayesianNetwork as BayesianNetwork
+    from .estimators.bayesian_pca import BayesianPCA as BayesianPCA
     from .estimators.bootstrap_test import BootstrapTest as BootstrapTest
     from .estimators.bootstrap_test import bootstrap_test as bootstrap_test
     from .estimators.cell_mixtures import BernoulliMixture as BernoulliMixture
     from .estimators.cell_mixtures import PoissonMixture as PoissonMixture
+    from .estimators.factor_analysis import FactorAnalysis as FactorAnalysis
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
     from .estimators.latent_class import LatentClassAnalysis as LatentClassAnalysis
     from .estimators.merging import Merging as Merging
@@ -98,6 +103,7 @@ if TYPE_CHECKING:
     from .estimators.mixture import Mixture as Mixture
     from .estimators.network_selection import select_network as select_network
     from .estimators.network_size import NetworkError as NetworkError
+    from .estimators.probabilistic_pca import ProbabilisticPCA as ProbabilisticPCA
     from .estimators.regression_mixture import RegressionMixture as RegressionMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select

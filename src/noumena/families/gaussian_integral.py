@@ -66,13 +66,13 @@ def _derivative_of_parts(primals, tangents):  # type: ignore[no-untyped-def]
 
 def _moments(b: Array, a: Array, pattern: Array) -> tuple[Array, Array, Array, Array]:
     """½ bᵀA⁻¹b, log|A|, mean and covariance of each row."""
-    inverse, logdet = _inverse(jnp.moveaxis(a, 0, 2))
+    inverse, logdet = inverse_and_logdet(jnp.moveaxis(a, 0, 2))
     covariance, logdet = shared_out(jnp.moveaxis(inverse, 2, 0), pattern), shared_out(logdet, pattern)
     mean = jnp.sum(covariance * b[:, None], axis=2)
     return 0.5 * jnp.sum(b * mean, axis=1), logdet, mean, covariance
 
 
-def _inverse(a: Float[Array, "m m ..."]) -> tuple[Float[Array, "m m ..."], Float[Array, "..."]]:
+def inverse_and_logdet(a: Float[Array, "m m ..."]) -> tuple[Float[Array, "m m ..."], Float[Array, "..."]]:
     """A⁻¹ and log|A| by bordering: the inverse grows by one row and column at a time.
 
     With s = a_jj − cᵀA⁻¹c > 0 for the next column c, x = A⁻¹c and y = x/s, the bordered inverse is

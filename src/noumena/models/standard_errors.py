@@ -75,6 +75,10 @@ class Coordinates(Protocol):
         """The model's natural parameters."""
         ...
 
+
+class Reporting(Coordinates, Protocol):
+    """Coordinates that know what users see."""
+
     def reported(self, theta: Float[Array, " p"]) -> Any:
         """What users see of the model."""
         ...
@@ -152,18 +156,18 @@ class MixtureChart(eqx.Module):
 
 
 @eqx.filter_jit
-def _derivatives(chart: Coordinates, stats: Natural) -> tuple[Any, Array, Any]:
-    """∂η/∂θ, Σ_j S_j ∂²η_j/∂θ² and ∂(what is reported)/∂θ at θ = 0."""
+def _derivatives(chart: Coordinates, stats: Natural) -> tuple[Any, Array]:
+    """∂η/∂θ and Σ_j S_j ∂²η_j/∂θ² at θ = 0."""
     zero = jnp.zeros(chart.size)
 
     def weighted(theta: Array) -> Array:
         parts = jax.tree.map(lambda a, b: jnp.sum(a * b), chart.natural(theta), stats)
         return sum(jax.tree.leaves(parts), jnp.zeros(()))
 
-    return jax.jacfwd(chart.natural)(zero), jax.jacfwd(jax.grad(weighted))(zero), jax.jacfwd(chart.reported)(zero)
+    return jax.jacfwd(chart.natural)(zero), jax.jacfwd(jax.grad(weighted))(zero)
 
 
-def observed_errors(model: Model, chart: Coordinates, blocks: Iterable[Block]) -> Any:
+def observed_errors(model: Model, chart: Reporting, blocks: Iterable[Block]) -> Any:
     """Standard errors by the delta method from the inverse of the observed information.
 
     With ℓ(η(θ)), −∂²ℓ/∂θ² = −(∂η/∂θ)ᵀ (∂S/∂η) (∂η/∂θ) − Σ_j S_j ∂²η_j/∂θ², where S = ∂ℓ/∂η is what the E-step gathers:
@@ -188,6 +192,36 @@ def observed_errors(model: Model, chart: Coordinates, blocks: Iterable[Block]) -
     InformationError
         Where the information has no inverse, or would be too large.
     """
+    found = coordinate_covariance(model, chart, blocks)
+    p, free = chart.size, ~chart.held
+
+    def errors(part: Any) -> np.ndarray:
+        return delta_errors(np.asarray(part).reshape(-1, p), free, found).reshape(part.shape[:-1])
+
+    return jax.tree.map(errors, _jacobian(chart))
+
+
+@eqx.filter_jit
+def _jacobian(chart: "Reporting") -> Any:
+    """∂(what is reported)/∂θ at θ = 0."""
+    return jax.jacfwd(chart.reported)(jnp.zeros(chart.size))
+
+
+def delta_errors(
+    jacobian: Float[np.ndarray, "n p"], free: Bool[np.ndarray, " p"], covariance: Float[np.ndarray, "f f"]
+) -> Float[np.ndarray, " n"]:
+    """Standard errors of n functions of the coordinates; NaN for one that moves with a coordinate at an edge."""
+    own, edge = jacobian[:, free], np.abs(jacobian[:, ~free])
+    variance = np.einsum("ip,pq,iq->i", own, covariance, own, optimize=True)
+    stuck = np.max(edge, axis=1, initial=0.0) > _HELD * np.max(np.abs(own), axis=1, initial=0.0)
+    return np.where(stuck, np.nan, np.sqrt(np.maximum(variance, 0.0)))
+
+
+def coordinate_covariance(model: Model, chart: Coordinates, blocks: Iterable[Block]) -> Float[np.ndarray, "f f"]:
+    """Inverse of the observed information in the coordinates that are not held.
+
+    Parameters and errors are those of `observed_errors`.
+    """
     p, free = chart.size, ~chart.held
     if p > MOST_PARAMETERS:
         raise InformationError(
@@ -196,7 +230,7 @@ def observed_errors(model: Model, chart: Coordinates, blocks: Iterable[Block]) -
         )
     _, stats = expectation(stack([model]).for_bound(), blocks)
     stats = jax.tree.map(lambda part: part[0], stats)
-    natural, second, parts = _derivatives(chart, stats)
+    natural, second = _derivatives(chart, stats)
     directions = [np.moveaxis(np.asarray(leaf), -1, 0) for leaf in jax.tree.leaves(natural)]
     tree = jax.tree.structure(natural)
     flat = np.concatenate([leaf.reshape(p, -1) for leaf in directions], axis=1)
@@ -207,16 +241,7 @@ def observed_errors(model: Model, chart: Coordinates, blocks: Iterable[Block]) -
         rows = np.concatenate([np.asarray(leaf).reshape(DIRECTIONS, -1) for leaf in bent], axis=1)
         first[begin : begin + DIRECTIONS] = (rows @ flat.T)[: p - begin]
     information = -(0.5 * (first + first.T) + np.asarray(second))
-    covariance = _inverse(information[np.ix_(free, free)])
-
-    def errors(part: Any) -> np.ndarray:
-        jacobian = np.asarray(part).reshape(-1, p)
-        own, edge = jacobian[:, free], np.abs(jacobian[:, ~free])
-        variance = np.einsum("ip,pq,iq->i", own, covariance, own, optimize=True)
-        stuck = np.max(edge, axis=1, initial=0.0) > _HELD * np.max(np.abs(own), axis=1, initial=0.0)
-        return np.where(stuck, np.nan, np.sqrt(np.maximum(variance, 0.0))).reshape(part.shape[:-1])
-
-    return jax.tree.map(errors, parts)
+    return _inverse(information[np.ix_(free, free)])
 
 
 def _inverse(information: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:

@@ -1,0 +1,100 @@
+"""Probabilistic principal components."""
+
+from typing import Any
+
+import numpy as np
+
+from ..families.factor_chart import uncorrelated
+from ..families.factor_structure import FactorStructure
+from ..models.factor import FactorModel
+from ..models.rotation import canonical
+from .factor_estimator import FactorEstimator, begun, n_factors_of, replaced
+from .factor_rows import FactorRows
+
+
+class ProbabilisticPCA(FactorEstimator):
+    """Principal components as a density, for tables with missing cells.
+
+    x = μ + Wz + ε with z ~ N(0, I) and ε ~ N(0, σ²I). Without missing cells the maximum of the likelihood is in closed
+    form: the principal axes, shortened by what is noise. With missing cells EM finds it.
+
+    Parameters
+    ----------
+    n_factors : int, default=2
+        q, below the number of columns.
+    tol : float, default=1e-6
+        Projected remaining gain in total log likelihood, in nats, at which the fit has converged.
+    max_iter : int, default=10000
+    accelerate : {"squarem", "anderson", None}, default="squarem"
+    random_state : int, RandomState or None
+        For `sample` and draws of `impute`.
+    verbose : int, default=0
+
+    Attributes
+    ----------
+    loadings_ : array, shape (d, q)
+        W, its columns at right angles, the longest first.
+    noise_variance_ : float
+        σ².
+    explained_variance_ : array, shape (q,)
+        Variance of the columns along each axis, noise included; with complete cells, the eigenvalues of the covariance
+        (divided by n).
+    explained_variance_ratio_ : array, shape (q,)
+        As shares of the total variance.
+    mean_, log_likelihood_, n_parameters_, trace_, status_, converged_, n_iter_
+        As in `FactorAnalysis`.
+
+    References
+    ----------
+    Tipping & Bishop (1999), J. R. Stat. Soc. B 61:611.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import noumena as nm
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(300, 1)) @ [[3.0, 2.0, 1.0]] + rng.normal(size=(300, 3)) * 0.1
+    >>> pca = nm.ProbabilisticPCA(1).fit(x)
+    >>> pca.transform(x).shape
+    (300, 1)
+    >>> float(np.sqrt(pca.noise_variance_).round(1))
+    0.1
+    """
+
+    noise_variance_: float
+    explained_variance_: np.ndarray
+    explained_variance_ratio_: np.ndarray
+
+    def __init__(
+        self,
+        n_factors: int = 2,
+        *,
+        tol: float = 1e-6,
+        max_iter: int = 10_000,
+        accelerate: str | None = "squarem",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_factors = n_factors
+        self.tol = tol
+        self.max_iter = max_iter
+        self.accelerate = accelerate
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _structure(self, d: int, names: list[str]) -> FactorStructure:
+        return FactorStructure(n_factors_of(self.n_factors, d, d - 1), (0,) * d)
+
+    def _begin(self, rows: FactorRows, structure: FactorStructure) -> FactorModel:
+        return begun(rows, structure)
+
+    def _presented(self, model: FactorModel) -> FactorModel:
+        own = model.parameters
+        loadings, _ = canonical(uncorrelated(own), own.noise)
+        return replaced(model, own._replace(loadings=loadings, latent=np.eye(loadings.shape[1])))
+
+    def _describe(self) -> None:
+        self.noise_variance_ = float(self._noise()[0] ** 2)
+        self.explained_variance_ = np.sum(self.loadings_**2, axis=0) + self.noise_variance_
+        total = np.sum(self.loadings_**2) + len(self.mean_) * self.noise_variance_
+        self.explained_variance_ratio_ = self.explained_variance_ / total
