@@ -33,7 +33,7 @@ def noumena(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Find the groups in a table that has missing cells, by fitting mixtures.
+    """Fit latent variable models, such as mixtures and Bayesian networks, to tables with missing cells.
 
     \b
     Examples:

@@ -32,10 +32,10 @@ def fit(
         Kind,
         typer.Option(
             metavar="NAME",
-            help="What the components are: gaussian, normals; mixture, a family for each column, which may be text; "
-            "latent-class, levels of items; bernoulli, columns of 0 and 1; poisson, counts; student-t, normals with "
-            "outliers; regression, regressions of one column on others; network, a Bayesian network of columns "
-            "with few levels.",
+            help="What is fitted. A mixture, named by its components: gaussian, normals; mixture, a family for each "
+            "column, which may be text; latent-class, levels of items; bernoulli, columns of 0 and 1; poisson, counts; "
+            "student-t, normals with outliers; regression, regressions of one column on others. Or network, a Bayesian "
+            "network of columns with few levels.",
         ),
     ] = Kind.gaussian,
     components: Annotated[
@@ -184,7 +184,7 @@ def fit(
             metavar="INT",
             show_default=False,
             help="Starts for each candidate; the best is kept. More find better maxima. [default: 1; latent-class, "
-            "regression: 20]",
+            "regression: 20; network with hidden nodes: 10]",
         ),
     ] = None,
     init: Annotated[Start, typer.Option(help="How starts are found.")] = Start.kmeans,
@@ -226,7 +226,7 @@ def fit(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Fit mixtures to a table and store the best one.
+    """Fit models to a table and store the best one.
 
     \b
     Examples:
@@ -238,10 +238,13 @@ def fit(
     noumena fit survey.csv --model latent-class --components 1:5
     noumena fit penguins.csv --model regression --response body_mass_g \\
         --regressors flipper_length_mm,sex --components 1:3
+    noumena fit answers.csv --model network --structure "class->a,class->b" \\
+        --hidden class=3
 
-    Every number of components is tried with every covariance structure, and the one with the best criterion is stored.
-    Columns that do not hold what the model takes are left out, which is said. Cells may be missing anywhere,
-    but for covariates and a response: rows that lack one are left out, which is said.
+    Of mixtures, every number of components is tried with every covariance structure, and the one with the best
+    criterion is stored; of a network, the tables are learned, and its edges where --structure asks for that. Columns
+    that do not hold what the model takes are left out, which is said. Cells may be missing anywhere, but for covariates
+    and a response: rows that lack one are left out, which is said.
 
     Ctrl-C ends the fit and stores the best parameters so far.
     """

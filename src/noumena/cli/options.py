@@ -10,7 +10,12 @@ import typer
 Table = Annotated[
     Path, typer.Argument(metavar="TABLE", show_default=False, help="CSV or Parquet file, or a folder of them.")
 ]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False, help="File that `noumena fit` wrote.")]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", show_default=False, help="File that `noumena fit` wrote, or the .bif file of a network."
+    ),
+]
 Output = Annotated[
     Path,
     typer.Option(

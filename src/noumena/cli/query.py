@@ -41,8 +41,7 @@ def query(
     noumena query asia.noumena --evidence dysp=yes,smoke=no --nodes bronc
     noumena query asia.bif --evidence dysp=yes --out marginals.csv
 
-    All other nodes are summed out, exactly. MODEL is a Bayesian network that `noumena fit --model network` wrote, or a
-    BIF file.
+    All other nodes are summed out, exactly. A stored MODEL is one of `noumena fit --model network`.
     """
     import pyarrow as pa
 

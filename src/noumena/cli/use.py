@@ -15,7 +15,8 @@ def predict(
     probabilities: Annotated[
         bool,
         typer.Option(
-            "--probabilities", help="Also write the probability of each component, as probability_0, probability_1, ..."
+            "--probabilities",
+            help="Also write the probability of each component, as probability_0, probability_1, ..., or state.",
         ),
     ] = False,
     response: Response = None,
@@ -26,7 +27,7 @@ def predict(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Say which component each row of a table most probably belongs to.
+    """Say which component or state is most probable in each row.
 
     \b
     Examples:
@@ -101,7 +102,7 @@ def impute(
             show_default=False,
             help="Write so many completed tables, one below the other, their missing cells drawn at random from their "
             "distribution given the observed ones (multiple imputation); a first column `draw` numbers them from 1. "
-            "[default: one table, with the expected values]",
+            "[default: one table, with expected values and most probable levels]",
         ),
     ] = None,
     seed: Seed = 0,
@@ -116,8 +117,8 @@ def impute(
     noumena impute penguins.noumena holes.csv --draws 5 --out filled.parquet
 
     Each missing cell gets its expected value given the observed cells of its row, or its most probable level; of a
-    Bayesian network, the cells of a row get the states that are most probable together. All
-    columns of TABLE are written, in their order; those that the model does not know stay as they are, holes included.
+    Bayesian network, the cells of a row get the states that are most probable together. All columns of TABLE are
+    written, in their order; those that the model does not know stay as they are, holes included.
     """
     from ..core.errors import NoumenaError
     from ..data.table import read_table
@@ -328,8 +329,8 @@ def report(
     noumena report penguins.noumena penguins.csv --out penguins.html
 
     The page is one HTML file, to open in a browser or to send. It shows the missing cells, the components, the rows
-    that are hard to assign, the standard errors and what to be wary of. TABLE is the one that the model was fitted on;
-    with another one, the page says so.
+    that are hard to assign, the standard errors and what to be wary of; of a Bayesian network the graph, its tables and
+    the most surprising rows. TABLE is the one that the model was fitted on; with another one, the page says so.
     """
     import noumena
 
