@@ -47,7 +47,9 @@ class GaussianMixture(CompletingMixture):
     init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
         How the first start is found: k-means seeded by k-means++, Ward's agglomeration of sphered rows, random
         responsibilities; or given responsibilities, shape (n_rows, K), or labels, shape (n_rows,). Further starts vary
-        the method, since those of one method mostly end in one optimum.
+        the method, since those of one method mostly end in one optimum. A start, found or given, is made of 20,000
+        rows at most, drawn at random (of fewer where there are over 100 columns, but of 2,000): what an array says of
+        the other rows of a larger table is not used.
     weights_init, means_init, covariances_init : array, optional
         Parameters to start from, shapes (K,), (K, d) and (K, d, d).
     tol : float, default=1e-4

@@ -58,7 +58,7 @@ class Mixture(TabularMixture):
     n_init : int, default=1
         Number of starts, side by side: first as short runs, then the best quarter to convergence.
     init_params : {"kmeans", "hierarchical", "random"} or array, default="kmeans"
-        As in `GaussianMixture`; categories enter as indicators.
+        As in `GaussianMixture`, of 20,000 rows at most, also where it is an array; categories enter as indicators.
     tol : float, default=1e-4
         Projected remaining gain in total log likelihood, in nats, at which the fit has converged.
     max_iter : int, default=1000
