@@ -18,6 +18,7 @@ _HOME = {
     "BayesianNetwork": "noumena.estimators.bayesian_network",
     "BayesianPCA": "noumena.estimators.bayesian_pca",
     "FactorAnalysis": "noumena.estimators.factor_analysis",
+    "MixtureOfFactorAnalyzers": "noumena.estimators.mixture_of_factor_analyzers",
     "ProbabilisticPCA": "noumena.estimators.probabilistic_pca",
     "RegressionMixture": "noumena.estimators.regression_mixture",
     "StudentTMixture": "noumena.estimators.student_t_mixture",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from .estimators.merging import Merging as Merging
     from .estimators.merging import merge_components as merge_components
     from .estimators.mixture import Mixture as Mixture
+    from .estimators.mixture_of_factor_analyzers import MixtureOfFactorAnalyzers as MixtureOfFactorAnalyzers
     from .estimators.network_selection import select_network as select_network
     from .estimators.network_size import NetworkError as NetworkError
     from .estimators.probabilistic_pca import ProbabilisticPCA as ProbabilisticPCA

@@ -28,7 +28,7 @@ class BayesianPCA(FactorEstimator):
     ----------
     n_factors : int, optional
         Most factors; one less than there are columns (or rows) by default.
-    noise : {"isotropic", "diagonal"} or sequence of int, default="isotropic"
+    noise_structure : {"isotropic", "diagonal"} or sequence of int, default="isotropic"
         As in `FactorAnalysis`; with a noise variance for each column, a Bayesian factor analysis.
     tol : float, default=1e-4
         Projected remaining gain of the bound, in nats, at which the fit has converged.
@@ -77,7 +77,7 @@ class BayesianPCA(FactorEstimator):
         self,
         n_factors: int | None = None,
         *,
-        noise: Any = "isotropic",
+        noise_structure: Any = "isotropic",
         tol: float = 1e-4,
         max_iter: int = 10_000,
         accelerate: str | None = "squarem",
@@ -85,7 +85,7 @@ class BayesianPCA(FactorEstimator):
         verbose: int = 0,
     ) -> None:
         self.n_factors = n_factors
-        self.noise = noise
+        self.noise_structure = noise_structure
         self.tol = tol
         self.max_iter = max_iter
         self.accelerate = accelerate
@@ -95,7 +95,7 @@ class BayesianPCA(FactorEstimator):
     def _structure(self, d: int, names: list[str]) -> FactorStructure:
         most = max(d - 1, 1)
         q = most if self.n_factors is None else n_factors_of(self.n_factors, d, most)
-        return FactorStructure(q, noise_groups(self.noise, d), floor=1e-6)
+        return FactorStructure(q, noise_groups(self.noise_structure, d), floor=1e-6)
 
     def _begin(self, rows: FactorRows, structure: FactorStructure) -> FactorModel:
         return BayesianPCAModel.around(begun(rows, structure))

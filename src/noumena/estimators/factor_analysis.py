@@ -34,7 +34,7 @@ class FactorAnalysis(FactorEstimator):
     ----------
     n_factors : int, optional
         q; 1 by default, or what ``pattern`` says.
-    noise : {"diagonal", "isotropic"} or sequence of int, default="diagonal"
+    noise_structure : {"diagonal", "isotropic"} or sequence of int, default="diagonal"
         A noise variance for each column, one for all of them (probabilistic PCA), or one for each group: a sequence of
         group numbers, one for each column.
     pattern : mapping or array, optional
@@ -104,7 +104,7 @@ class FactorAnalysis(FactorEstimator):
         self,
         n_factors: int | None = None,
         *,
-        noise: str | Sequence[int] = "diagonal",
+        noise_structure: str | Sequence[int] = "diagonal",
         pattern: Any = None,
         correlated: bool = True,
         rotation: str | None = None,
@@ -116,7 +116,7 @@ class FactorAnalysis(FactorEstimator):
         verbose: int = 0,
     ) -> None:
         self.n_factors = n_factors
-        self.noise = noise
+        self.noise_structure = noise_structure
         self.pattern = pattern
         self.correlated = correlated
         self.rotation = rotation
@@ -141,7 +141,7 @@ class FactorAnalysis(FactorEstimator):
         q = len(free[0]) if free is not None else n_factors_of(1 if self.n_factors is None else self.n_factors, d, d)
         if free is not None and self.n_factors not in (None, q):
             raise ValueError(f"n_factors={self.n_factors}, but the pattern has {q} factors: drop one of the two")
-        return FactorStructure(q, noise_groups(self.noise, d), free, bool(self.correlated), max(floor, 1e-12))
+        return FactorStructure(q, noise_groups(self.noise_structure, d), free, bool(self.correlated), max(floor, 1e-12))
 
     def _free_loadings(self, d: int, names: list[str]) -> tuple[tuple[bool, ...], ...]:
         if isinstance(self.pattern, Mapping):
@@ -321,10 +321,11 @@ def noise_groups(noise: Any, d: int) -> tuple[int, ...]:
     """
     if isinstance(noise, str):
         if noise not in ("diagonal", "isotropic"):
-            raise ValueError(f'noise={noise!r}: choose "diagonal", "isotropic", or a group number for each column')
+            known = '"diagonal", "isotropic", or a group number for each column'
+            raise ValueError(f"noise_structure={noise!r}: choose {known}")
         return tuple(range(d)) if noise == "diagonal" else (0,) * d
     groups = list(noise)
     if len(groups) != d:
-        raise ValueError(f"noise has {len(groups)} group numbers for {d} columns: one for each")
+        raise ValueError(f"noise_structure has {len(groups)} group numbers for {d} columns: one for each")
     order = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     return tuple(order[group] for group in groups)

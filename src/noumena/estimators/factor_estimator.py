@@ -21,9 +21,9 @@ from ..core.lanes import stack
 from ..core.result import Fit, Status, Trace
 from ..data.output import table_like
 from ..data.table import Table
+from ..families.factor_starts import principal_start
 from ..families.factor_structure import FactorParameters, FactorStructure
 from ..models.factor import FactorModel, FactorModelNatural, Latents, at_floor, latents, runs
-from ..models.factor_starts import principal_start
 from .factor_rows import FactorRows, rows_for
 from .inputs import row_weights, table_for_fit, table_for_use
 from .mixture_fitter import double_precision, printer

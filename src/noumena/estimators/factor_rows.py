@@ -59,7 +59,7 @@ def rows_for(table: Table, weight: np.ndarray | None, structure: FactorStructure
         variance = np.diagonal(found.covariance)
         if np.any(variance <= (1e-13 * np.abs(found.mean)) ** 2):
             check_columns(summarise(table, weight), names)
-        frame = _frame(found.mean, variance, structure)
+        frame = frame_for(found.mean, variance, structure)
         scale = np.asarray(frame.scale.value)
         covariance = found.covariance / np.outer(scale, scale)
         _refuse_twice(covariance, structure, names)
@@ -70,7 +70,7 @@ def rows_for(table: Table, weight: np.ndarray | None, structure: FactorStructure
         return FactorRows([Block(x[None], w[None], complete=True)], frame, covariance, found.weight, True)
     summary = summarise(table, weight)
     check_columns(summary, names)
-    frame = _frame(summary.mean, summary.variance, structure)
+    frame = frame_for(summary.mean, summary.variance, structure)
     covariance = _pairwise(table, weight, frame)
     _refuse_twice(covariance, structure, names)
     source = Source(table, summary, lambda _: _rows_per_piece(summary.n_rows), weight=weight, label=None, coupled=())
@@ -81,7 +81,8 @@ def _rows_per_piece(n: int) -> int:
     return min(_ROWS_PER_PIECE, max(-(-n // (2 * WORKERS)), 64))
 
 
-def _frame(mean: np.ndarray, variance: np.ndarray, structure: FactorStructure) -> Frame:
+def frame_for(mean: np.ndarray, variance: np.ndarray, structure: FactorStructure) -> Frame:
+    """The frame of these columns: those of equal noise have equal scales."""
     groups = structure.groups
     pooled = (variance @ groups) / groups.sum(axis=0)
     return Frame.of(mean, np.sqrt(pooled)[list(structure.noise)])

@@ -33,6 +33,7 @@ _CLASSES = {
     "LatentClassAnalysis": "noumena.estimators.latent_class",
     "BayesianPCA": "noumena.estimators.bayesian_pca",
     "FactorAnalysis": "noumena.estimators.factor_analysis",
+    "MixtureOfFactorAnalyzers": "noumena.estimators.mixture_of_factor_analyzers",
     "ProbabilisticPCA": "noumena.estimators.probabilistic_pca",
     "BayesianNetwork": "noumena.estimators.bayesian_network",
     "RegressionMixture": "noumena.estimators.regression_mixture",

@@ -134,7 +134,8 @@ def determined(parameters: FactorParameters, structure: FactorStructure) -> Fact
 
 
 def _triangular(loadings: Float[np.ndarray, "d q"]) -> Float[np.ndarray, "d q"]:
-    turn, _, order = qr(loadings.T, pivoting=True, mode="economic")
+    parts: Any = qr(loadings.T, pivoting=True, mode="economic")
+    turn, _, order = parts
     turned = loadings @ turn
     for rank, column in enumerate(order[: turned.shape[1]]):
         turned[column, rank + 1 :] = 0.0

@@ -8,8 +8,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..core.block import Block
+from .cells import DEAD
 from .chart import Chart
 from .factor_chart import FactorNormalChart
+from .factor_starts import principal_start
 from .factor_structure import FactorNatural, FactorParameters, FactorStructure, maximise, natural_of
 from .family import Family
 from .gaussian_integral import inverse_and_logdet, log_gaussian_integral
@@ -52,7 +54,7 @@ class FactorNormal(Family):
 
     def marginal(self, natural: FactorNatural, block: Block) -> Float[Array, "rows K"]:
         x = jnp.asarray(block.x)
-        if self.complete:
+        if self.complete or block.complete:
             u, log_jacobian = self.frame.enter_complete(x)
             a, known = natural.gram.sum(axis=1)[None], jnp.zeros(x.shape[0], int)
         else:
@@ -89,6 +91,12 @@ class FactorNormal(Family):
             found.at_floor | jnp.broadcast_to(~alive[:, None], (count.shape[0], d)),
         )
 
+    def statistics(self, x: np.ndarray, responsibilities: np.ndarray, given: np.ndarray | None = None) -> FactorNatural:
+        # those of a closed-form start for each component, its holes filled with the columns' means
+        u, _ = self.frame.enter_array(x)
+        parts = [_statistics(self.structure, self.complete, u, r) for r in responsibilities.T]
+        return FactorNatural(*(np.stack(part) for part in zip(*parts, strict=True)))
+
     def log_prior(self, parameters: FactorParameters) -> Float[Array, " K"]:
         return jnp.zeros(parameters.mean.shape[0])
 
@@ -114,6 +122,7 @@ class FactorNormal(Family):
         noise = parameters.noise[..., None] * jnp.eye(scale.shape[0])
         return {
             "mean": location + scale * parameters.mean,
+            "loadings": scale[:, None] * parameters.loadings,
             "noise": parameters.noise * scale**2,
             "covariance": (common + noise) * scale[:, None] * scale,
         }
@@ -133,6 +142,31 @@ class FactorNormal(Family):
 
     def mean(self, natural: FactorNatural) -> FactorNatural:
         raise NotImplementedError("the expected statistics of a factor analyser depend on its rows' missing cells")
+
+
+def _statistics(
+    structure: FactorStructure, complete: bool, u: Float[np.ndarray, "n d"], r: Float[np.ndarray, " n"]
+) -> FactorNatural:
+    """Expected statistics of weighted rows under the start that their covariance suggests."""
+    count = max(float(r.sum()), DEAD)
+    mean = r @ u / count
+    away = u - mean
+    covariance = (away * r[:, None]).T @ away / count
+    covariance += 1e-3 * np.eye(len(mean))
+    start = principal_start(covariance, structure)
+    slope = start.loadings / start.noise[:, None]
+    within = np.linalg.inv(np.eye(structure.n_factors) + start.loadings.T @ slope)
+    score = within @ slope.T  # E[z] = score (u − mean)
+    q, d = score.shape
+    second = score @ covariance @ score.T + within
+    gram = np.zeros((q + 1, q + 1))
+    gram[0, 0], gram[1:, 1:] = 1.0, second
+    cross = np.outer(mean, np.eye(q + 1)[0])
+    cross[:, 1:] = covariance @ score.T
+    square = np.diagonal(covariance) + mean**2
+    return FactorNatural(
+        count * cross, count * np.tile(gram, (1 if complete else d, 1, 1)), count * square, count * second
+    )
 
 
 def _inverse(matrices: Float[Array, "K q q"]) -> tuple[Float[Array, "K q q"], Float[Array, " K"]]:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from ..families.categorical import Categorical
 from ..families.cells import Cells
 from ..families.diagonal_normal import DiagonalNormal, DiagonalParameters
+from ..families.factor_normal import FactorNormal
 from ..families.family import Family
 from ..families.multinomial import Multinomial
 from ..families.normal import Normal
@@ -121,10 +122,13 @@ def _by_part(family: Product, x: np.ndarray, fill: Any) -> np.ndarray:
 
 def _normal(family: Family, parameters: Any, k: int) -> GaussianMixtureDensity:
     """One component, by itself."""
-    assert isinstance(family, Normal | DiagonalNormal | StudentT)
+    assert isinstance(family, Normal | DiagonalNormal | StudentT | FactorNormal)
     location, scale = np.asarray(family.frame.location.value), np.asarray(family.frame.scale.value)
     if isinstance(parameters, StudentParameters):  # the normal that it is, given a scale of 1
         covariance = np.asarray(parameters.scale)[k]
+    elif isinstance(family, FactorNormal):
+        w = np.asarray(parameters.loadings)[k]
+        covariance = w @ np.asarray(parameters.latent)[k] @ w.T + np.diag(np.asarray(parameters.noise)[k])
     elif isinstance(parameters, DiagonalParameters):
         covariance = np.diag(np.asarray(parameters.variance)[k])
     else:
