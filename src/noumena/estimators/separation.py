@@ -1,0 +1,92 @@
+"""Classes that covariates tell apart without error: a regression on them has no finite maximum."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import linprog
+
+from ..core.errors import DataError
+from ..models.augmented_errors import row_information
+from ..models.augmented_regression import AugmentedRegression
+from ..models.augmented_rows import Rows
+
+#: Predictors within this of each other leave every row some chance of every class.
+_ORDINARY = 4.0
+#: Information about some direction of the weights below this share of that of rows between two classes.
+_CERTAIN = 1e-4
+
+
+class SeparationError(DataError):
+    """Covariates tell classes apart without error, so that a likelihood without a prior has no finite maximum."""
+
+
+def refuse_separation(model: AugmentedRegression, rows: list[Rows], names: list[str], intercept: bool) -> None:
+    """Refuse a fit without a prior whose weights were on their way to infinity.
+
+    The fit is suspected where the information about a direction of its weights has all but vanished. With two classes
+    the suspicion is then decided by a linear program: is there a w ≠ 0 with ±zᵀw ≥ 0 in every row (Albert & Anderson
+    1984, Biometrika 71:1)?
+
+    Parameters
+    ----------
+    names : list of str
+        Of each weight of one predictor; the intercept's first, where there is one.
+
+    Raises
+    ------
+    SeparationError
+        Naming the columns.
+    """
+    largest = max(float(np.ptp(block.features.predictors(model.weights))) for block in rows)
+    if largest < _ORDINARY:
+        return
+    k, p = model.weights.shape
+    information, gram = np.zeros((k * p, k * p)), sum(block.gram for block in rows)
+    for block in rows:
+        hessian = row_information(model, block, False)
+        for a in range(k):
+            for b in range(k):
+                own = block.features.gram(block.weighted(hessian[:, a, b]))
+                information[a * p : (a + 1) * p, b * p : (b + 1) * p] += own
+    inverse = np.kron(np.eye(k), np.linalg.inv(np.linalg.cholesky(gram)))
+    values, vectors = np.linalg.eigh(inverse @ information @ inverse.T)
+    if values[0] > _CERTAIN:
+        return
+    direction = np.abs(inverse.T @ vectors[:, 0]).reshape(k, p).max(axis=0) * np.sqrt(np.diagonal(gram))
+    if k == 1 and model.likelihood.n_shape == 0:
+        found = _separating(rows, intercept)
+        if found is None:
+            return
+        direction = np.abs(found)
+    elif values[0] > _CERTAIN**2:
+        return
+    direction[: int(intercept)] = 0.0
+    guilty = [repr(names[j]) for j in np.flatnonzero(direction > 1e-6 * direction.max())]
+    raise SeparationError(
+        f"the classes are told apart without error by {', '.join(guilty)} (perfect separation), so that the weights "
+        'have no finite maximum: leave columns out, or use a prior (prior="ridge")'
+    )
+
+
+def _separating(rows: list[Rows], intercept: bool) -> Float[np.ndarray, " p"] | None:
+    """A w with ±zᵀw ≥ 0 in every row and > 0 in some; of a single column, where there is one."""
+    signed = [
+        block.features.predictors(np.eye(block.features.shape[1]))[_taken(block)] * (2 * block.y[_taken(block)] - 1)
+        for block in rows
+    ]
+    z = np.concatenate(signed)
+    p = z.shape[1]
+    alone = [j for j in range(int(intercept), p) if _program(z[:, [0, j] if intercept else [j]]) is not None]
+    if alone:
+        found = np.zeros(p)
+        found[alone] = 1.0
+        return found
+    return _program(z)
+
+
+def _taken(block: Rows) -> np.ndarray:
+    return np.ones(len(block.y), dtype=bool) if block.weight is None else block.weight > 0
+
+
+def _program(z: Float[np.ndarray, "rows p"]) -> Float[np.ndarray, " p"] | None:
+    found = linprog(-z.sum(axis=0), A_ub=-z, b_ub=np.zeros(len(z)), bounds=(-1, 1), method="highs")
+    return found.x if found.success and -found.fun > 1e-6 * len(z) ** 0.5 else None
