@@ -16,9 +16,13 @@ _HOME = {
     "BernoulliMixture": "noumena.estimators.cell_mixtures",
     "PoissonMixture": "noumena.estimators.cell_mixtures",
     "BayesianNetwork": "noumena.estimators.bayesian_network",
+    "AugmentedClassifier": "noumena.estimators.augmented_classifier",
+    "AugmentedRegressor": "noumena.estimators.augmented_regressor",
+    "PredictiveDistribution": "noumena.models.predictive",
     "BayesianPCA": "noumena.estimators.bayesian_pca",
     "FactorAnalysis": "noumena.estimators.factor_analysis",
     "MixtureOfFactorAnalyzers": "noumena.estimators.mixture_of_factor_analyzers",
+    "HierarchicalNormal": "noumena.estimators.hierarchical_normal",
     "ProbabilisticPCA": "noumena.estimators.probabilistic_pca",
     "RegressionMixture": "noumena.estimators.regression_mixture",
     "StudentTMixture": "noumena.estimators.student_t_mixture",
@@ -68,6 +72,7 @@ _HOME = {
     "InformationError": "noumena.models.standard_errors",
     "NetworkError": "noumena.estimators.network_size",
     "OutputError": "noumena.estimators.storage",
+    "SeparationError": "noumena.estimators.separation",
     "ReportError": "noumena.report.html",
     "TableFileError": "noumena.data.table",
 }
@@ -90,6 +95,8 @@ if TYPE_CHECKING:
     from .data.bif import BifError as BifError
     from .data.table import TableFileError as TableFileError
     from .datasets import penguins_path as penguins_path
+    from .estimators.augmented_classifier import AugmentedClassifier as AugmentedClassifier
+    from .estimators.augmented_regressor import AugmentedRegressor as AugmentedRegressor
     from .estimators.bayesian_network import BayesianNetwork as BayesianNetwork
     from .estimators.bayesian_pca import BayesianPCA as BayesianPCA
     from .estimators.bootstrap_test import BootstrapTest as BootstrapTest
@@ -98,6 +105,7 @@ if TYPE_CHECKING:
     from .estimators.cell_mixtures import PoissonMixture as PoissonMixture
     from .estimators.factor_analysis import FactorAnalysis as FactorAnalysis
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
+    from .estimators.hierarchical_normal import HierarchicalNormal as HierarchicalNormal
     from .estimators.latent_class import LatentClassAnalysis as LatentClassAnalysis
     from .estimators.merging import Merging as Merging
     from .estimators.merging import merge_components as merge_components
@@ -109,12 +117,14 @@ if TYPE_CHECKING:
     from .estimators.regression_mixture import RegressionMixture as RegressionMixture
     from .estimators.selection import Selection as Selection
     from .estimators.selection import select as select
+    from .estimators.separation import SeparationError as SeparationError
     from .estimators.storage import OutputError as OutputError
     from .estimators.storage import load as load
     from .estimators.structure_learning import LearnedStructure as LearnedStructure
     from .estimators.structure_learning import learn_structure as learn_structure
     from .estimators.student_t_mixture import StudentTMixture as StudentTMixture
     from .families.normal_inverse_wishart import NormalInverseWishart as NormalInverseWishart
+    from .models.predictive import PredictiveDistribution as PredictiveDistribution
     from .models.standard_errors import InformationError as InformationError
     from .models.standard_errors import StandardErrors as StandardErrors
     from .report.html import ReportError as ReportError

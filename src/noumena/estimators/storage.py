@@ -26,6 +26,8 @@ FORMAT = 1
 _HEADER = "noumena.json"
 #: Classes that may be read, and where they live: nothing else in a file is ever imported.
 _CLASSES = {
+    "AugmentedClassifier": "noumena.estimators.augmented_classifier",
+    "AugmentedRegressor": "noumena.estimators.augmented_regressor",
     "GaussianMixture": "noumena.estimators.gaussian_mixture",
     "Mixture": "noumena.estimators.mixture",
     "BernoulliMixture": "noumena.estimators.cell_mixtures",
@@ -34,6 +36,7 @@ _CLASSES = {
     "BayesianPCA": "noumena.estimators.bayesian_pca",
     "FactorAnalysis": "noumena.estimators.factor_analysis",
     "MixtureOfFactorAnalyzers": "noumena.estimators.mixture_of_factor_analyzers",
+    "HierarchicalNormal": "noumena.estimators.hierarchical_normal",
     "ProbabilisticPCA": "noumena.estimators.probabilistic_pca",
     "BayesianNetwork": "noumena.estimators.bayesian_network",
     "RegressionMixture": "noumena.estimators.regression_mixture",

@@ -47,6 +47,21 @@ def monte_carlo_error(draws: Float[np.ndarray, "chains n"]) -> float:
     return float(np.std(draws, ddof=1) / np.sqrt(effective_sample_size(draws)))
 
 
+def summary(draws: Float[np.ndarray, "chains n"]) -> dict[str, float]:
+    """Mean, standard deviation, median and central 95% interval of the draws, and what they are worth."""
+    lower, median, upper = np.quantile(draws, [0.025, 0.5, 0.975]).tolist()
+    return {
+        "mean": float(draws.mean()),
+        "standard_deviation": float(np.std(draws, ddof=1)),
+        "lower": lower,
+        "median": median,
+        "upper": upper,
+        "monte_carlo_error": monte_carlo_error(draws),
+        "effective_draws": effective_sample_size(draws),
+        "r_hat": r_hat(draws),
+    }
+
+
 def _split(draws: np.ndarray) -> np.ndarray:
     """Each chain as two: a chain that drifts disagrees with itself."""
     half = draws.shape[1] // 2
