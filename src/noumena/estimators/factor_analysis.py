@@ -217,8 +217,9 @@ class FactorAnalysis(FactorEstimator):
         from .gaussian_mixture import GaussianMixture
 
         total, n = self._total(X, sample_weight)
-        wide = GaussianMixture(tol=1e-7, max_iter=10_000).fit(X, sample_weight=sample_weight)
-        diagonal = GaussianMixture(covariance="VVI", tol=1e-7).fit(X, sample_weight=sample_weight)
+        table = self._table(X)  # of a file, the columns of the fit alone
+        wide = GaussianMixture(tol=1e-7, max_iter=10_000).fit(table, sample_weight=sample_weight)
+        diagonal = GaussianMixture(covariance="VVI", tol=1e-7).fit(table, sample_weight=sample_weight)
         return fit_measures(
             total,
             wide.log_likelihood_,

@@ -12,6 +12,8 @@ _POWER = 4
 #: A rotation is found when the projected gradient is below this, for loadings of standardised columns.
 _TOLERANCE = 1e-10
 _STEPS = 5000
+#: Share of the criterion, a sum of some hundred terms, that its rounding may reach.
+_ROUNDING = 1e-13
 
 ROTATIONS = ("varimax", "promax", "oblimin")
 
@@ -66,7 +68,7 @@ def rotated(
         turn = _descend(lambda t: _oblique(unit, t), _unit_columns, first)
         transformation = np.linalg.inv(turn).T
     else:
-        first = eye if start is None or method == "promax" else start
+        first = eye if start is None else start  # that of promax is near the orthogonal one it came from
         transformation = _descend(lambda t: _orthogonal(unit, t), _nearest_orthogonal, first)
         if method == "promax":
             transformation = transformation @ _towards_powers(unit @ transformation)
@@ -160,7 +162,11 @@ def _descend(
         for _ in range(60):
             moved = project(turn - step * along)
             found, _, next_along = criterion(moved)
-            if found <= value - 0.5 * step * size:
+            if step * size < _ROUNDING * abs(value):  # what is gained cannot be seen any more: the gradient tells
+                lower = float(np.sum(next_along**2)) < size
+            else:
+                lower = found <= value - 0.5 * step * size
+            if lower:
                 break
             step /= 2
         else:
