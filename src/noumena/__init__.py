@@ -30,6 +30,7 @@ _HOME = {
     "load": "noumena.estimators.storage",
     "learn_structure": "noumena.estimators.structure_learning",
     "LearnedStructure": "noumena.estimators.structure_learning",
+    "select_factors": "noumena.estimators.factor_selection",
     "select_network": "noumena.estimators.network_selection",
     "select": "noumena.estimators.selection",
     "Selection": "noumena.estimators.selection",
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from .estimators.cell_mixtures import BernoulliMixture as BernoulliMixture
     from .estimators.cell_mixtures import PoissonMixture as PoissonMixture
     from .estimators.factor_analysis import FactorAnalysis as FactorAnalysis
+    from .estimators.factor_selection import select_factors as select_factors
     from .estimators.gaussian_mixture import GaussianMixture as GaussianMixture
     from .estimators.hierarchical_normal import HierarchicalNormal as HierarchicalNormal
     from .estimators.latent_class import LatentClassAnalysis as LatentClassAnalysis
