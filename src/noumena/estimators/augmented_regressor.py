@@ -282,7 +282,7 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         return PredictiveDistribution(mean[:, 0], deviation, likelihood, float(self._model.scale), self._model.shape)
 
     def predict_interval(self, X: Any, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Ends of the central interval that a new response is in with probability ``level``, each of shape (n_rows,)."""
+        """Ends of the interval that a new response is in with probability ``level``, each of shape (n_rows,)."""
         return self.predict_distribution(X).interval(level)
 
     def _rows_of(self, X: Any, y: Any, sample_weight: Any, censoring: Any) -> Any:

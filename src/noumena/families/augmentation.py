@@ -228,7 +228,10 @@ def _degrees(gap: float) -> float:
     low, high = float(np.log(LEAST)), float(np.log(MOST))
     if excess(low) <= 0:
         return LEAST
-    return MOST if excess(high) >= 0 else float(np.exp(brentq(excess, low, high, xtol=1e-14)))
+    if excess(high) >= 0:
+        return MOST
+    root: Any = brentq(excess, low, high, xtol=1e-14)
+    return float(np.exp(root))
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ class AugmentedRegression(Model):
     def update(self, stats: Statistics) -> Self:
         k, p = self.weights.shape
         precision = np.zeros(k * p)
-        precision[self.groups.value >= 0] = np.exp(-stats.log_variance)
+        precision[self.groups.value >= 0] = np.exp(-np.clip(stats.log_variance, -_FAR, _FAR))
         hessian = np.kron(self.likelihood.coupling, stats.gram) / self.scale
         target = np.ravel(stats.pull + self.likelihood.coupling @ self.reference.value @ stats.gram) / self.scale
         shape = np.asarray(self.shape)
