@@ -245,7 +245,8 @@ class HierarchicalNormal(BaseEstimator):
         if self.unit is None:
             return list(range(len(response))), response, error
         (where,) = positions([self.unit], columns.names, len(columns.arrays))
-        return columns.arrays[where].to_pylist(), response, error
+        found = columns.arrays[where].to_pylist()
+        return [name if isinstance(name, int) else str(name) for name in found], response, error
 
     def _global(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values of μ and τ that the posterior is averaged over, and the variance of μ given each; shapes (m, 1)."""

@@ -117,7 +117,7 @@ def maximise_evidence(
             f"rows of total weight {moments.total_weight:g} are too few to learn a residual variance from: add rows"
         )
     constant = -0.5 * float(np.log(moments.total_weight)) if integrated else 0.0
-    with one_blas_thread():
+    with one_blas_thread():  # the matrices are small, and its other threads wait for each other on busy cores
         found = _Search(moments, count, constant, group, method, tol, max_iter).outcome()
     return replace(found, intercept=float(moments.response_centre - moments.centre @ found.mean))
 
