@@ -9,7 +9,7 @@ from sklearn.linear_model import ARDRegression, BayesianRidge
 from noumena.core.errors import DataError
 from noumena.core.result import Status
 from noumena.models.evidence import METHODS, maximise_evidence
-from noumena.models.evidence_model import FLOOR, EvidenceModel, Rows, log_evidence, posterior
+from noumena.models.evidence_model import FLOOR, EvidenceModel, MacKay, Rows, log_evidence, posterior
 from noumena.models.second_moments import SecondMoments
 
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -127,6 +127,28 @@ def test_the_methods_agree_and_rise(group):
         kept = found.trace.objective[found.trace.accepted]
         assert (np.diff(kept) >= -1e-10).all()
         np.testing.assert_allclose(found.effective.sum(), best.effective.sum(), rtol=1e-3)
+
+
+@every_grouping
+def test_the_fixed_point_is_mackays(group):
+    """λ_g = γ_g/‖m_g‖², β = (ν − γ)/‖y − Xm‖² (Bishop 2006, eqs. 7.87 to 7.89), from matrices as they stand."""
+    x, y = regression()
+    rows, precision, noise = (
+        Rows.of(x, y, 0.0, 40.0, 0.0),
+        np.array([0.3, 2.0, 9.0, 1.0, 0.1, 5.0])[: group.max() + 1],
+        0.7,
+    )
+    model = EvidenceModel(precision, np.asarray(noise), tuple(group.tolist()), False, 1e-12)
+    flat = lambda stats: np.concatenate([np.ravel(part) for part in stats])[None]  # noqa: E731
+    gathered = model.gather(model.natural(), rows.block())[1]
+    given = gathered._replace(squares=gathered.columns / precision, residual=gathered.count / noise)
+    proposal = MacKay(group).propose(flat(given), flat(gathered))[0]
+    covariance = np.linalg.inv(np.diag(precision[group]) + noise * x.T @ x)
+    mean = noise * covariance @ x.T @ y
+    effective = np.bincount(group, 1 - precision[group] * np.diagonal(covariance))
+    wanted = effective / np.bincount(group, mean**2)
+    np.testing.assert_allclose(gathered.columns / proposal[: len(precision)], wanted, rtol=1e-7)
+    assert 40 / proposal[-2] == pytest.approx((40 - effective.sum()) / np.sum((y - x @ mean) ** 2), rel=1e-8)
 
 
 def test_plain_em_never_lets_the_evidence_fall_and_the_trace_ends_at_it():
