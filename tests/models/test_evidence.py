@@ -87,6 +87,23 @@ def test_the_e_step_by_hand_is_the_gradient_of_the_bound(diagonal):
         np.testing.assert_allclose(hand, automatic, rtol=1e-9)
 
 
+@every_grouping
+def test_the_gradient_over_logarithms_is_that_of_differences(group):
+    x, y = regression()
+    rows = Rows.of(x, y, 0.0, 40.0, 0.0)
+    theta = np.append(np.log([0.3, 2.0, 9.0, 1.0, 0.1, 5.0])[: group.max() + 1], np.log(0.7))
+
+    def density(theta):
+        return marginal(x, y, np.exp(theta[:-1])[group], np.exp(theta[-1]))
+
+    model = EvidenceModel(np.exp(theta[:-1]), np.exp(theta[-1:])[0], tuple(group.tolist()), False, 1e-12)
+    slope = model.slope(model.gather(model.natural(), rows.block())[1])
+    for j, own in enumerate(slope):
+        step = 1e-4 * (np.arange(len(theta)) == j)
+        # rounding of 1e-12 over 2e-4, and third derivatives times 1e-8
+        assert own == pytest.approx((density(theta + step) - density(theta - step)) / 2e-4, rel=1e-5, abs=1e-6)
+
+
 @every_method
 @every_grouping
 def test_the_gradient_vanishes_at_the_maximum(method, group):

@@ -253,6 +253,11 @@ class EvidenceModel(Model):
         place = lambda model: (model.precision, model.noise)  # noqa: E731
         return eqx.tree_at(place, self, (precision, np.asarray(stats.count / residual)))
 
+    def slope(self, stats: EvidenceNatural) -> Float[np.ndarray, " groups+1"]:
+        """∂/∂log λ_g = ½ (p_g − λ_g E‖w_g‖²) and ∂/∂log β = ½ (ν − β E‖y − Xw‖²) of the log evidence."""
+        precision, noise = np.asarray(self.precision), float(self.noise)
+        return 0.5 * np.append(stats.columns - precision * stats.squares, stats.count - noise * stats.residual)
+
     def degenerate(self) -> bool:
         return bool(self.noise * self.least > HELD)
 
@@ -289,7 +294,7 @@ class MacKay(Accelerator):
 
 
 def _by_gradient(model: EvidenceModel, block: Block, max_iter: int, tol: float) -> Fit:
-    """Over log λ and log β by L-BFGS: ∂/∂log λ_g = ½(p_g − λ_g E‖w_g‖²), ∂/∂log β = ½(ν − β E‖y − Xw‖²)."""
+    """Over log λ and log β by L-BFGS."""
     start = np.log(np.append(model.precision, model.noise))
     seen: list[float] = []
     place = lambda own: (own.precision, own.noise)  # noqa: E731
@@ -298,9 +303,9 @@ def _by_gradient(model: EvidenceModel, block: Block, max_iter: int, tol: float) 
         return eqx.tree_at(place, model, (np.exp(theta[:-1]), np.exp(theta[-1])))
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        value, stats = at(theta).gather(at(theta).natural(), block)
-        slope = 0.5 * (stats.columns - np.exp(theta[:-1]) * stats.squares)
-        return -value, -np.append(slope, 0.5 * (stats.count - np.exp(theta[-1]) * stats.residual))
+        moved = at(theta)
+        value, stats = moved.gather(moved.natural(), block)
+        return -value, -moved.slope(stats)
 
     seen.append(-objective(start)[0])
     most = min(start[-1] + _REACH, -np.log(model.least))
