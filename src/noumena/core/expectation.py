@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import reduce
+from itertools import count
 from typing import Any
 
 import jax
@@ -87,7 +88,8 @@ def magnitude(models: Model, stats: Natural) -> Float[Array | np.ndarray, " lane
     """Σ |η_i S_i| of each lane: the size of the terms that cancel in F."""
     if models.compiled:
         return _magnitude(models, stats)
-    return np.zeros(len(lanes(models)))  # nothing cancels in a product of probabilities
+    own = (jax.tree.map(lambda part, i=i: np.asarray(part)[i], stats) for i in count())
+    return np.array([model.magnitude(part) for model, part in zip(lanes(models), own, strict=False)])
 
 
 @jax.jit

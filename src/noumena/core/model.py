@@ -91,6 +91,13 @@ class Model(eqx.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} leaves its E-step to the gradient of its bound")
 
+    def magnitude(self, stats: Natural) -> float:
+        """Size of the terms that cancel in the bound of a model that is not ``compiled``: it is rounded beside them.
+
+        0 where none do, as in a product of probabilities.
+        """
+        return 0.0
+
     @abc.abstractmethod
     def update(self, stats: Natural) -> Self:
         """M-step: the model whose parameters maximise ⟨η(θ), stats⟩ (+ log prior), given Σ_rows weight · E_q[T].

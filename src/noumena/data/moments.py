@@ -37,10 +37,13 @@ class Moments:
         """Rows and their weights with these moments: mean ± √d times each column of a root of the covariance.
 
         Sums of quadratic functions over the table are sums over them. (As the sigma points of Julier & Uhlmann 1997.)
+        The root is that of the correlations, so that columns of small units keep their digits beside large ones.
         """
         d = len(self.mean)
-        values, vectors = np.linalg.eigh(self.covariance)
-        away = (vectors * np.sqrt(d * np.maximum(values, 0.0))).T
+        scale = np.sqrt(np.diagonal(self.covariance))
+        unit = np.where(scale > 0, scale, 1.0)
+        values, vectors = np.linalg.eigh(self.covariance / np.outer(unit, unit))
+        away = (vectors * np.sqrt(d * np.maximum(values, 0.0))).T * scale
         return self.mean + np.concatenate([away, -away]), np.full(2 * d, self.weight / (2 * d))
 
 

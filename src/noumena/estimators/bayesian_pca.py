@@ -27,7 +27,7 @@ class BayesianPCA(FactorEstimator):
     Parameters
     ----------
     n_factors : int, optional
-        Most factors; one less than there are columns (or rows) by default.
+        Most factors; one less than there are columns by default.
     noise_structure : {"isotropic", "diagonal"} or sequence of int, default="isotropic"
         As in `FactorAnalysis`; with a noise variance for each column, a Bayesian factor analysis.
     tol : float, default=1e-4
@@ -45,7 +45,7 @@ class BayesianPCA(FactorEstimator):
     loadings_ : array, shape (d, n_factors_)
         Posterior means, the longest first.
     relevance_ : array, shape (n_factors_,)
-        α, in units of the columns.
+        α; of the loadings of standardised columns where the noise is not isotropic.
     noise_variance_ : array, shape (d,)
     lower_bound_ : float
         Of log p(observed cells | α, μ, ψ), in nats, all factors included.
@@ -118,7 +118,8 @@ class BayesianPCA(FactorEstimator):
         assert isinstance(model, BayesianPCAModel)
         self._kept = model.kept()
         self.lower_bound_ = found.objective
-        self.relevance_ = model.relevance[self._kept] / np.asarray(model.frame.scale.value)[0] ** 2
+        scale = np.asarray(model.frame.scale.value)
+        self.relevance_ = model.relevance[self._kept] / (1.0 if np.ptp(scale) > 0 else scale[0] ** 2)
         with double_precision():
             bound, _ = expectation(stack([self._presented(model)]), rows.blocks)
         return float(bound[0])

@@ -16,8 +16,10 @@ from ..data.table import Table
 from ..families.factor_structure import FactorStructure
 from ..families.normal import Frame
 
-#: Columns with a correlation beyond this are one column twice.
+#: Columns with a correlation beyond this are one column twice,
 _TWICE = 1 - 1e-12
+#: if they are observed together in more rows than these: a few agree by chance.
+_FEW = 10
 _ROWS_PER_PIECE = 8192
 
 
@@ -67,12 +69,13 @@ def rows_for(table: Table, weight: np.ndarray | None, structure: FactorStructure
         if len(x) > table.n_rows and table.in_memory:  # fewer rows than their moments take
             x = table.to_array()
             w = np.ones(len(x)) if weight is None else weight
+            x, w = x[w > 0], w[w > 0]
         return FactorRows([Block(x[None], w[None], complete=True)], frame, covariance, found.weight, True)
     summary = summarise(table, weight)
     check_columns(summary, names)
     frame = frame_for(summary.mean, summary.variance, structure)
-    covariance = _pairwise(table, weight, frame)
-    _refuse_twice(covariance, structure, names)
+    covariance, correlation = _pairwise(table, weight, frame)
+    _refuse_twice(correlation, structure, names)
     source = Source(table, summary, lambda _: _rows_per_piece(summary.n_rows), weight=weight, label=None, coupled=())
     return FactorRows(source, frame, _positive(covariance), summary.total_weight, False)
 
@@ -88,11 +91,10 @@ def frame_for(mean: np.ndarray, variance: np.ndarray, structure: FactorStructure
     return Frame.of(mean, np.sqrt(pooled)[list(structure.noise)])
 
 
-def _refuse_twice(covariance: np.ndarray, structure: FactorStructure, names: list[str]) -> None:
+def _refuse_twice(correlation: np.ndarray, structure: FactorStructure, names: list[str]) -> None:
     if max(structure.noise) + 1 < structure.n_columns:
         return  # noise that columns have in common keeps the likelihood bounded
-    scale = np.sqrt(np.diagonal(covariance))
-    i, j = np.nonzero(np.triu(np.abs(covariance) / np.outer(scale, scale), 1) > _TWICE)
+    i, j = np.nonzero(np.triu(np.abs(correlation), 1) > _TWICE)
     if len(i):
         raise DataError(
             f"columns {names[i[0]]!r} and {names[j[0]]!r} are the same up to a linear map, so that a factor can "
@@ -100,20 +102,30 @@ def _refuse_twice(covariance: np.ndarray, structure: FactorStructure, names: lis
         )
 
 
-def _pairwise(table: Table, weight: np.ndarray | None, frame: Frame) -> np.ndarray:
-    """Covariances in the frame, each from the rows in which both cells are observed."""
+def _pairwise(table: Table, weight: np.ndarray | None, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Covariances and correlations in the frame, each from the rows in which both cells are observed.
+
+    Correlations of columns that meet in few rows are 0.
+    """
     d, start = table.n_columns, 0
-    product, both, first = np.zeros((d, d)), np.zeros((d, d)), np.zeros((d, d))
+    product, square, first, both, rows = (np.zeros((d, d)) for _ in range(5))
     for slab in table.slabs():
         w = np.ones(len(slab)) if weight is None else weight[start : start + len(slab)]
         start += len(slab)
         u, hole = frame.enter_array(slab)
         seen = 1.0 - hole
-        product += (u * w[:, None]).T @ u
+        wu = u * w[:, None]
+        product += wu.T @ u
+        square += (wu * u).T @ seen
+        first += wu.T @ seen
         both += (seen * w[:, None]).T @ seen
-        first += (u * w[:, None]).T @ seen
+        rows += seen[w > 0].T @ seen[w > 0]
     n = np.where(both > 0, both, 1.0)
-    return np.where(both > 1, product / n - first * first.T / n**2, 0.0)
+    covariance = product / n - first * first.T / n**2
+    variance = square / n - first**2 / n**2  # of column i where j is observed, too
+    scale = np.sqrt(np.maximum(variance * variance.T, 0.0))
+    known = (rows > _FEW) & (scale > 0)
+    return covariance, np.where(known, covariance / np.where(known, scale, 1.0), 0.0)
 
 
 def _positive(covariance: np.ndarray) -> np.ndarray:

@@ -95,11 +95,11 @@ class FactorStructure:
         return self.n_columns * self.n_factors if self.free is None else int(np.sum(self.free))
 
     def n_parameters(self) -> int:
-        """Free parameters of one analyser, its mean included; of rotations, none."""
-        q = self.n_factors
+        """Free parameters of one analyser, its mean included; of rotations, none, and no more than a covariance has."""
+        d, q = self.n_columns, self.n_factors
         pairs = q * (q - 1) // 2
         between = -pairs if self.free is None else pairs if self.correlated else 0
-        return self.n_columns + self.n_loadings + between + max(self.noise) + 1
+        return d + min(self.n_loadings + between + max(self.noise) + 1, d * (d + 1) // 2)
 
 
 def natural_of(

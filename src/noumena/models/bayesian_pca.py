@@ -98,10 +98,12 @@ class BayesianPCAModel(FactorModel):
         else:
             weights = np.linalg.solve(curvature, target[..., None])[..., 0]
         within = curvature[:, 1:, 1:]
-        logdet = np.sum(np.linalg.slogdet(within)[1]) * (len(psi) / len(within))
+        roots = np.linalg.cholesky(within)
+        logdet = 2 * np.sum(np.log(np.diagonal(roots, axis1=1, axis2=2))) * (len(psi) / len(within))
         evidence = 0.5 * (np.sum(weights * target) - logdet + len(psi) * np.sum(np.log(relevance)))
         return _Loadings(weights, np.linalg.inv(within), relevance_before=relevance, evidence=float(evidence))
 
+    @np.errstate(invalid="ignore")
     def log_prior(self) -> float:
         d, q = self.parameters.loadings.shape
         times = d / len(self.spread)

@@ -56,6 +56,7 @@ class FactorModel(Model):
         """The same density as a family."""
         return FactorNormal(self.frame, self.structure, self.complete)
 
+    @np.errstate(invalid="ignore")
     def natural(self) -> FactorModelNatural:
         latent = np.asarray(self.parameters.latent)
         constant = np.asarray(-0.5 * np.linalg.slogdet(latent)[1])
@@ -73,6 +74,8 @@ class FactorModel(Model):
         return value + natural.constant - 0.5 * self.structure.n_factors * LOG_2PI
 
     def gather(self, natural: FactorModelNatural, block: Block) -> tuple[float, FactorModelNatural]:
+        if np.isnan(natural.constant):  # of statistics that are those of no rows, see `update`
+            return np.nan, jax.tree.map(np.zeros_like, natural)
         x, weight = np.asarray(block.x), np.asarray(block.weight)
         x, weight = x.reshape(-1, x.shape[-1]), weight.ravel()
         d, p = natural.factor.linear.shape
@@ -112,9 +115,15 @@ class FactorModel(Model):
     def update(self, stats: FactorModelNatural) -> Self:
         try:
             found = maximise(np, self.structure, np.asarray(stats.constant), stats.factor)
+            np.linalg.cholesky(found.latent)  # a determinant may be positive where Φ is not
         except np.linalg.LinAlgError:  # extrapolated statistics need not be those of any rows: the step is taken back
             found = jax.tree.map(lambda part: np.full_like(part, np.nan), self.parameters)
         return eqx.tree_at(lambda model: model.parameters, self, found)
+
+    def magnitude(self, stats: FactorModelNatural) -> float:
+        # squares over the noise, which cancel where the factors explain nearly all
+        parts = jax.tree.map(lambda a, b: float(np.sum(np.abs(a * b))), self.natural(), stats)
+        return sum(jax.tree.leaves(parts))
 
     def n_parameters(self) -> int:
         """Free parameters."""
@@ -165,9 +174,14 @@ def latents(natural: FactorModelNatural, u: Float[np.ndarray, "n d"], seen: Floa
     pull = b[:, 1:] + known[..., 0, 1:] + known[..., 1:, 0]
     covariance = np.linalg.inv(precision)
     logdet = np.linalg.slogdet(precision)[1]
-    mean = pull @ covariance if seen is None else (covariance @ pull[:, :, None])[:, :, 0]
+    mean = _times(covariance, pull)
+    mean += _times(covariance, pull - _times(precision, mean))  # digits that go where M has small and large eigenvalues
     value = (u * u) @ own.square + b[:, 0] + known[..., 0, 0] + 0.5 * np.einsum("nq,nq->n", pull, mean)
     return Latents(value - 0.5 * logdet + natural.constant, mean, covariance)
+
+
+def _times(matrices: Float[np.ndarray, "*n q q"], rows: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n q"]:
+    return (matrices @ rows[:, :, None])[:, :, 0] if matrices.ndim == 3 else rows @ matrices.T
 
 
 def runs(model: FactorModel, n: int) -> list[slice]:
