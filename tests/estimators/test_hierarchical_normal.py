@@ -87,7 +87,7 @@ def test_draws_give_both_posteriors():
     assert table.index.tolist() == ["mean", "spread", *(f"unit {name}" for name in "ABCDEFGH")]
     assert (table["r_hat"] < 1.01).all()
     assert (table["effective_draws"] > 2000).all()
-    # exact, by quadrature (tests/models/test_hierarchical_normal.py compares draws with it, too)
+    # exact, by quadrature (tests/models/test_hierarchical_model.py compares draws with it, too)
     exact = {"mean": 7.932, "spread": 6.575, "unit A": 11.400, "unit C": 6.131, "unit E": 5.126}
     for name, value in exact.items():
         assert table.loc[name, "mean"] == pytest.approx(value, abs=5 * table.loc[name, "monte_carlo_error"])
