@@ -8,8 +8,9 @@ from sklearn.linear_model import ARDRegression, BayesianRidge
 
 from noumena.core.errors import DataError
 from noumena.core.result import Status
-from noumena.models.evidence import METHODS, maximise_evidence
+from noumena.models.evidence import METHODS, _better_without, maximise_evidence
 from noumena.models.evidence_model import FLOOR, EvidenceModel, MacKay, Rows, log_evidence, posterior
+from noumena.models.evidence_profile import best_noise, coordinates
 from noumena.models.second_moments import SecondMoments
 
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -166,6 +167,38 @@ def test_the_fixed_point_is_mackays(group):
     wanted = effective / np.bincount(group, mean**2)
     np.testing.assert_allclose(gathered.columns / proposal[: len(precision)], wanted, rtol=1e-7)
     assert 40 / proposal[-2] == pytest.approx((40 - effective.sum()) / np.sum((y - x @ mean) ** 2), rel=1e-8)
+
+
+@pytest.mark.parametrize("group", [GROUPS["three"], GROUPS["each"]], ids=["three", "each"])
+def test_after_a_sweep_the_last_precision_is_at_its_maximum(group):
+    """Given those before it, which the same sweep has moved; the noise precision with it."""
+    x, y = regression(n=30)
+    away, response = centred(x, y + 2 * x[:, 5])
+    rows = Rows.of(away, response, 0.0, 30.0, 0.0)
+    ratio = coordinates(rows, group, np.full(group.max() + 1, 3.0), 1, 0.0).ratio
+
+    def profile(step):
+        moved = ratio.copy()
+        moved[-1] *= np.exp(step)
+        noise = best_noise(rows, moved[group])
+        return log_evidence(rows, posterior(rows, moved[group] / noise, noise), noise)
+
+    assert ratio[-1] > 0
+    assert (profile(1e-4) - profile(-1e-4)) / 2e-4 == pytest.approx(0.0, abs=1e-6)
+    assert profile(0.0) > max(profile(0.01), profile(-0.01))
+
+
+def test_a_group_is_kept_where_a_maximum_without_it_is_lower():
+    """A long column of no use beside a short one that explains: the evidence falls towards either side of λ = ∞."""
+    rows = Rows.of(np.array([[100.0, 0.0], [0.0, 1.0]]), np.array([0.0, 10.0]), 98.0, 99.0, 0.0)
+    group, precision = np.zeros(2, dtype=int), np.array([0.02])
+    found = posterior(rows, 1 / precision[group], 1.0)
+    without = log_evidence(rows, posterior(rows, np.zeros(2), 1.0), 1.0)
+    nearly = log_evidence(rows, posterior(rows, np.full(2, 1e-8), 1.0), 1.0)
+    assert nearly < without < log_evidence(rows, found, 1.0) - 30
+    assert not _better_without(rows, group, found, precision).any()
+    idle = rows._replace(response=np.array([0.0, 0.1]), cross=np.array([0.0, 0.1]))
+    assert _better_without(idle, group, posterior(idle, 1 / precision[group], 1.0), precision).all()
 
 
 def test_plain_em_never_lets_the_evidence_fall_and_the_trace_ends_at_it():
