@@ -18,37 +18,7 @@ from noumena.core.model import Fixed
 from noumena.core.result import Status
 from noumena.models.network import Graph, Network
 from noumena.models.network_queries import completed, completions, joint_posterior, posteriors
-
-YES_NO = ("yes", "no")
-
-
-def asia() -> nm.BayesianNetwork:
-    """Lauritzen & Spiegelhalter (1988), J. R. Statist. Soc. B 50:157."""
-    either = [[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]
-    return nm.BayesianNetwork.from_tables(
-        {
-            "asia": [],
-            "tub": ["asia"],
-            "smoke": [],
-            "lung": ["smoke"],
-            "bronc": ["smoke"],
-            "either": ["lung", "tub"],
-            "xray": ["either"],
-            "dysp": ["bronc", "either"],
-        },
-        {
-            "asia": [0.01, 0.99],
-            "tub": [[0.05, 0.95], [0.01, 0.99]],
-            "smoke": [0.5, 0.5],
-            "lung": [[0.1, 0.9], [0.01, 0.99]],
-            "bronc": [[0.6, 0.4], [0.3, 0.7]],
-            "either": either,
-            "xray": [[0.98, 0.02], [0.05, 0.95]],
-            "dysp": [[[0.9, 0.1], [0.8, 0.2]], [[0.7, 0.3], [0.1, 0.9]]],
-        },
-        dict.fromkeys(["asia", "tub", "smoke", "lung", "bronc", "either", "xray", "dysp"], YES_NO),
-    )
-
+from sample_networks import YES_NO, asia, enumerated, evidence_rows, random_network, with_holes
 
 # --------------------------------------------------------------------------------------------------- published values
 
@@ -87,48 +57,6 @@ def test_the_completions_of_a_row():
 # -------------------------------------------------------------------------------------------------------- brute force
 
 
-def random_network(seed: int, zeros: bool = False) -> Network:
-    """Up to six nodes of two or three states, up to three parents; with zeros, tables hold some."""
-    rng = np.random.default_rng(seed)
-    n = int(rng.integers(2, 7))
-    states = tuple(rng.integers(2, 4, n).tolist())
-    order = rng.permutation(n)
-    parents: list[tuple[int, ...]] = [()] * n
-    for i, node in enumerate(order):
-        many = int(rng.integers(0, min(i, 3) + 1))
-        parents[node] = tuple(rng.choice(order[:i], many, replace=False).tolist())
-    tables = []
-    for node in range(n):
-        table = rng.dirichlet(np.ones(states[node]), size=[states[p] for p in parents[node]])
-        if zeros:
-            table = np.where(rng.random(table.shape) < 0.3, 0.0, table) + 1e-300
-            table = np.where(table < 1e-200, 0.0, table)
-            empty = table.sum(axis=-1) == 0
-            table[empty, 0] = 1.0
-            table /= table.sum(axis=-1, keepdims=True)
-        tables.append(table)
-    graph = Graph(states, tuple(parents), tuple(range(n)), (False,) * n)
-    return Network(tuple(tables), Fixed(tuple(np.zeros(t.shape) for t in tables)), graph, graph.plan(range(n)))
-
-
-def enumerated(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Every state of the whole network, and its probability."""
-    graph = network.graph
-    every = np.array(list(itertools.product(*(range(count) for count in graph.states))))
-    chance = np.ones(len(every))
-    for node, table in enumerate(network.tables):
-        chance = chance * table[tuple(every[:, v] for v in graph.scopes[node])]
-    return every, chance
-
-
-def evidence_rows(network: Network, seed: int, n: int = 12) -> np.ndarray:
-    rng = np.random.default_rng(seed + 1000)
-    x = np.stack([rng.integers(count, size=n) for count in network.graph.states], axis=1).astype(float)
-    x[rng.random(x.shape) < 0.5] = np.nan
-    x[0] = np.nan  # a row that says nothing
-    return x
-
-
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize("seed", range(25))
 def test_every_answer_by_enumeration(seed, zeros):
@@ -158,7 +86,7 @@ def test_every_answer_by_enumeration(seed, zeros):
         at = (every == best[i]).all(axis=1)
         assert fits[at].all()
         assert chance[at][0] == pytest.approx(chance[fits].max(), rel=1e-12)
-        p, rows, weight = completions(network, row, range(network.graph.n_nodes))
+        p, rows, weight = completions(network, row)
         assert p == pytest.approx(total, rel=1e-10)
         assert len(rows) == (chance[fits] > 0).sum()
         assert weight.sum() == pytest.approx(1.0)
@@ -214,11 +142,6 @@ def test_hundreds_of_nodes_do_not_underflow():
 
 
 # ------------------------------------------------------------------------------------------------------------ learning
-
-
-def with_holes(table, share: float, seed: int) -> pd.DataFrame:
-    frame = table.to_pandas()
-    return frame.mask(np.random.default_rng(seed).random(frame.shape) < share)
 
 
 def test_complete_rows_give_their_shares():
@@ -402,7 +325,7 @@ def test_criteria():
             {"structure": {"a": [], "b": ["a"], "c": ["h"]}, "hidden": {"h": ["low", "low"]}},
             "node 'h' has the state 'low' more than once",
         ),
-        ({"fixed": {"a": [1.0, 0.0]}}, "a row with a='y', .* is impossible under the fixed tables"),
+        ({"fixed": {"a": [1.0, 0.0]}}, r"row 1 \(a='y'\) is impossible under the fixed tables"),
     ],
 )
 def test_bad_input(settings, message):
@@ -436,7 +359,7 @@ def test_bad_questions():
 def test_a_network_too_large_for_exact_answers_names_its_clique():
     names = [f"n{i}" for i in range(30)]
     frame = pd.DataFrame(np.random.default_rng(0).integers(2, size=(50, 31)), columns=[*names, "all"])
-    with pytest.raises(nm.NetworkError, match=r"a table of .* entries for each row, over .*n0.*: more than"):
+    with pytest.raises(nm.NetworkError, match=r"a table of .* entries for one row, over .*n0.*: more than"):
         nm.BayesianNetwork({name: [] for name in names} | {"all": names[:25]}).fit(frame)
 
 

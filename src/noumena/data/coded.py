@@ -145,8 +145,10 @@ def holds_numbers(array: Any) -> bool:
     return arrow_holds_numbers(array.type) and not types.is_boolean(array.type) and not types.is_dictionary(array.type)
 
 
-def levels_of(array: Any, column: str) -> Levels:
+def levels_of(array: Any, column: str, cure: str = "leave it out, or give it another family") -> Levels:
     """The observed values of a column: declared categories in their order, others sorted.
+
+    ``cure`` is what a message says to do with too many.
 
     Raises
     ------
@@ -164,8 +166,8 @@ def levels_of(array: Any, column: str) -> Levels:
         raise DataError(f"{column} has no observed value in any row: leave it out")
     if len(present) > MOST_LEVELS:
         raise DataError(
-            f"{column} has {len(present)} different values, which makes no useful category: leave it out, or give it "
-            "another family"
+            f"{column} has {len(present)} different values, more than the {MOST_LEVELS} that make useful categories: "
+            f"{cure}"
         )
     seen = set(present)
     return tuple(value for value in declared if value in seen) if declared else tuple(sorted(present))

@@ -14,28 +14,25 @@ from ..core.model import Fixed
 from ..core.restarts import fit_best
 from ..core.result import Fit, Status, Trace
 from ..data.bif import read_bif
-from ..data.coded import Levels, levels_of, read_columns
-from ..data.source import Source
+from ..data.coded import read_columns
 from ..data.summary import summarise
 from ..data.table import ArrayTable
-from ..models.elimination import Plan
-from ..models.network import Graph, Network
-from ..models.network_queries import posteriors
-from ..models.propagation import rows_at_once
+from ..models.network import Network
+from ..models.network_conflicts import conflict
+from ..models.network_queries import log_densities
+from ..models.shared_evidence import shared_blocks
 from .inputs import refuse_sparse, row_weights
 from .mixture_fitter import double_precision, printer
 from .mixture_fitting import Problem, merged
-from .network_answers import NetworkAnswers, named
-from .network_size import NetworkError, refuse_too_large
-from .network_structure import METHODS, parents_of, refuse_cycles
+from .network_definition import NetworkDefinition, checked_table
+from .network_evidence import named
+from .network_size import NetworkError
+from .network_structure import METHODS
 from .parameters import generator, integer, real
 from .storage import save
 
-#: Pieces that rows are cut into at least, so that all workers have some.
-_LEAST_PIECES = 8
 
-
-class BayesianNetwork(NetworkAnswers):
+class BayesianNetwork(NetworkDefinition):
     """Bayesian network of discrete variables: p(x) = Π_v p(x_v | its parents).
 
     Missing cells, in any pattern, and nodes that are never observed are summed out exactly, together, in one pass; EM's
@@ -152,7 +149,7 @@ class BayesianNetwork(NetworkAnswers):
         made = cls(dict(parents), states=dict(states), **settings)
         names = tuple(parents)
         made._understand(names, {name: tuple(states[name]) for name in names}, dict(parents))
-        found = tuple(_checked_table(tables[name], made._shape(name), name) for name in names)
+        found = tuple(checked_table(tables[name], made._shape(name), name) for name in names)
         model = Network(found, Fixed(tuple(np.zeros(t.shape) for t in found)), made._graph, made._whole())
         nothing = Trace(np.array([np.nan]), np.array([True]))
         made._adopt(Fit(model, np.nan, np.nan, Status.COMPLETED, nothing))
@@ -199,24 +196,25 @@ class BayesianNetwork(NetworkAnswers):
         ConvergenceWarning
             Where ``max_iter`` was not enough.
         """
-        self._learn(self._problem(X, sample_weight))
+        problem = self._problem(X, sample_weight)
+        self._learn(merged(problem), problem)
         if self.status_ not in (Status.CONVERGED, Status.COMPLETED):
             message = f"after {self.n_iter_} iterations: {self.status_.message}"
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 
-    def _learn(self, problem: Problem) -> None:
-        """The tables of the structure that is understood."""
+    def _learn(self, problem: Problem, as_given: Problem) -> None:
+        """The tables of the structure that is understood; messages number the rows as they were given."""
         rng = generator(self.random_state)
         accelerator(self.accelerate)  # refuses unknown names
         n_init = integer("n_init", (10 if self.hidden else 1) if self.n_init is None else self.n_init, 1)
         with double_precision():
-            starts = [self._start(problem, rng) for _ in range(n_init)]
-            self._check_possible(problem, starts[0])
+            starts = self._starts(problem, n_init, rng)
+            self._check_possible(problem, as_given, starts[0])
             fit = fit_best(
                 stack(starts),
                 np.zeros(n_init, dtype=int),
-                self._blocks(problem, starts[0]),
+                shared_blocks(starts[0].plan, problem.table.to_array(), problem.weight),
                 max_iter=integer("max_iter", self.max_iter, 1),
                 tol=real("tol", self.tol, 0.0),
                 accelerate=self.accelerate,
@@ -232,34 +230,14 @@ class BayesianNetwork(NetworkAnswers):
         both = [name for name in hidden if name in columns.names]
         if both:
             raise DataError(f"{', '.join(map(repr, both))} is hidden, but the table has such a column: rename one")
-        given = {node: tuple(levels) for node, levels in (self.states or {}).items()}
-        levels = {
-            name: given.get(name) or levels_of(array, columns.described(j))
-            for j, (name, array) in enumerate(zip(columns.names, columns.arrays, strict=True))
-        }
-        for name, own in levels.items():
-            if len(own) < 2:
-                raise DataError(f"column {name!r} has one state only ({own!r}): it tells nothing, leave it out")
+        levels = self._states_in(columns)
         structure = self._structure_for(X, sample_weight) if isinstance(self.structure, str) else self.structure
         self._understand((*columns.names, *hidden), levels | hidden, structure)
         self.n_features_in_ = len(columns.names)
         self.feature_names_in_ = np.asarray(columns.names, dtype=object)
         table = ArrayTable(array=self._coded(columns), names=self.nodes_)
         weight = row_weights(sample_weight, table.n_rows)
-        return merged(Problem(table, summarise(table, weight), weight, None))
-
-    def _hidden_states(self) -> dict[str, Levels]:
-        found: dict[str, Levels] = {}
-        if not isinstance(self.hidden, Mapping | None):
-            raise NetworkError(f'hidden={self.hidden!r}: give each hidden node its number of states, hidden={{"h": 2}}')
-        for name, said in (self.hidden or {}).items():
-            if not isinstance(said, int | np.integer | Sequence) or isinstance(said, bool | str):
-                raise NetworkError(f"hidden[{name!r}]={said!r}: give a number of states, or their names in a list")
-            levels = tuple(range(said)) if isinstance(said, int | np.integer) else tuple(said)
-            if len(levels) < 2:
-                raise NetworkError(f"hidden node {name!r} needs at least 2 states, not {said!r}")
-            found[name] = levels
-        return found
+        return Problem(table, summarise(table, weight), weight, None)
 
     def _structure_for(self, X: Any, sample_weight: Any) -> Any:
         """What `learn_structure` finds, where it is to be learned."""
@@ -279,143 +257,18 @@ class BayesianNetwork(NetworkAnswers):
         settings: dict[str, Any] = {"states": self.states, "random_state": self.random_state}
         return learn_structure(X, self.structure, sample_weight=sample_weight, **settings).parents
 
-    def _understand(self, nodes: tuple[str, ...], levels: Mapping[str, Levels], structure: Any) -> None:
-        """Set nodes, parents, states and the graph."""
-        parents = parents_of(structure, nodes)
-        known, said = set(nodes), set(parents).union(*parents.values())
-        unknown = sorted(said - known, key=str)
-        if unknown:
-            raise DataError(
-                f"the structure has {', '.join(map(repr, unknown))}, but the table does not: add the column, or "
-                'declare it hidden with a number of states, hidden={"…": 2}'
-            )
-        missing = [name for name in nodes if structure is not None and name not in said]
-        if missing:
-            raise DataError(
-                f"{', '.join(map(repr, missing))} is a column or a hidden node, but the structure has no such node: "
-                'add it (a node without edges is "name": []), or leave it out'
-            )
-        for name, own in levels.items():
-            if twice := [state for state in own if own.count(state) > 1]:
-                raise NetworkError(f"node {name!r} has the state {twice[0]!r} more than once: list each state once")
-        self.nodes_ = tuple(str(name) for name in nodes)
-        self.parents_ = {name: tuple(parents.get(name, ())) for name in nodes}
-        refuse_cycles(self.parents_)
-        self.states_ = {name: tuple(levels[name]) for name in nodes}
-        place = {name: i for i, name in enumerate(nodes)}
-        table_of, kinds = self._sharing(place)
-        self._graph = Graph(
-            tuple(len(self.states_[name]) for name in nodes),
-            tuple(tuple(place[p] for p in self.parents_[name]) for name in nodes),
-            table_of,
-            kinds,
-        )
-
-    def _sharing(self, place: Mapping[str, int]) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-        """The table of each node, and which tables are fixed."""
-        groups = [{v} for v in range(len(place))]
-        for group in self.tied or ():
-            unknown = [name for name in group if name not in place]
-            if unknown:
-                raise NetworkError(f"tied names {unknown[0]!r}, which is no node")
-            shapes = {self._shape(name) for name in group}
-            if len(shapes) > 1:
-                raise NetworkError(
-                    f"tied nodes {', '.join(map(repr, group))} have tables of the shapes {sorted(shapes)}"
-                )
-            own = set().union(*(groups[place[name]] for name in group))
-            for v in own:
-                groups[v] = own
-        owners = sorted({min(own) for own in groups})
-        said = {"fixed": self.fixed, "prior": self.prior, "states": self.states}
-        for what, of_nodes in said.items():
-            unknown = [name for name in (of_nodes if isinstance(of_nodes, Mapping) else ()) if name not in place]
-            if unknown:
-                raise NetworkError(f"{what} names {unknown[0]!r}, which is no node")
-        fixed = {min(groups[place[name]]) for name in self.fixed or {}}
-        return tuple(owners.index(min(own)) for own in groups), tuple(owner in fixed for owner in owners)
-
-    def _said_of(self, table: int, said: Mapping[str, Any], what: str) -> Any:
-        """What was said of a table, by any of the nodes that have it; None where nothing was."""
-        names = [name for name, own in zip(self.nodes_, self._graph.table_of, strict=True) if own == table]
-        found = [said[name] for name in names if name in said]
-        if any(not np.array_equal(found[0], other) for other in found[1:]):
-            raise NetworkError(f"{what} says different things of the tied nodes {', '.join(map(repr, names))}")
-        return found[0] if found else None
-
-    def _shape(self, name: str) -> tuple[int, ...]:
-        return tuple(len(self.states_[v]) for v in (*self.parents_[name], name))
-
-    def _whole(self) -> Plan:
-        """The elimination of all nodes, however large: exact answers refuse it then."""
-        return self._graph.plan(range(self._graph.n_nodes))
-
-    def _plan(self, seen: Sequence[int]) -> Plan:
-        """The elimination for evidence on these nodes, refused if it is too large."""
-        found = self._graph.plan(seen)
-        refuse_too_large(found, self.nodes_)
-        return found
-
-    def _start(self, problem: Problem, rng: np.random.Generator) -> Network:
-        """Shares of the rows where a table's nodes are all seen; random ones where one is never."""
-        graph, x = self._graph, problem.table.to_array()
-        weight = np.ones(len(x)) if problem.weight is None else problem.weight
-        pseudo = self._pseudo()
-        tables = []
-        for table, fixed in enumerate(graph.fixed):
-            node = graph.table_of.index(table)
-            shape = graph.shape(table)
-            if fixed:
-                tables.append(_checked_table(self._said_of(table, self.fixed or {}, "fixed"), shape, self.nodes_[node]))
-                continue
-            owners = [v for v, own in enumerate(graph.table_of) if own == table]
-            count = np.full(shape, 1.0 / shape[-1])
-            hidden = False
-            for owner in owners:
-                cells = x[:, graph.scopes[owner]]
-                seen = ~np.isnan(cells).any(axis=1)
-                hidden |= not seen.any()
-                np.add.at(count, tuple(cells[seen].astype(int).T), weight[seen])
-            if hidden:  # equal states would never part
-                count = rng.dirichlet(np.full(shape[-1], 2.0), size=shape[:-1])
-            tables.append(count / count.sum(axis=-1, keepdims=True))
-        observed = [v for v in range(graph.n_nodes) if not np.isnan(x[:, v]).all()]
-        return Network(tuple(tables), Fixed(pseudo), graph, self._plan(observed))
-
-    def _pseudo(self) -> tuple[np.ndarray, ...]:
-        graph, said = self._graph, self.prior
-        found = []
-        for table in range(len(graph.fixed)):
-            shape, name = graph.shape(table), self.nodes_[graph.table_of.index(table)]
-            own = self._said_of(table, said, "prior") if isinstance(said, Mapping) else said
-            if isinstance(own, str):
-                raise NetworkError(f"prior={own!r}: pass a count, or counts by node")
-            count = np.asarray(0.0 if own is None else own, dtype=float)
-            if not (np.isfinite(count).all() and (count >= 0).all()) or count.shape not in ((), shape):
-                raise NetworkError(
-                    f"prior of {name!r} must be a count of at least 0, or an array of such, shape {shape}; got {own!r}"
-                )
-            found.append(np.broadcast_to(count, shape).astype(float))
-        return tuple(found)
-
-    def _blocks(self, problem: Problem, model: Network) -> Source:
-        rows = rows_at_once(model.plan)
-        least = 2 ** max(int(np.log2(max(problem.table.n_rows // _LEAST_PIECES, 1))), 6)
-        return Source(
-            problem.table, problem.summary, lambda missing: min(rows, least), weight=problem.weight, coupled=()
-        )
-
-    def _check_possible(self, problem: Problem, model: Network) -> None:
+    def _check_possible(self, problem: Problem, as_given: Problem, model: Network) -> None:
         """Refuse rows that fixed tables exclude."""
         if not any((np.asarray(table) == 0).any() for table in model.tables):
             return
         x = problem.table.to_array()
         x = x if problem.weight is None else x[problem.weight > 0]
-        log, _ = posteriors(model, x)
-        impossible = np.flatnonzero(~np.isfinite(log))
+        impossible = np.flatnonzero(~np.isfinite(log_densities(model, x, model.plan)))
         if len(impossible):
-            shown = self._in_words(x[impossible[0]])
-            raise DataError(f"a row with {shown} is impossible under the fixed tables: mend the row or the tables")
+            found = x[impossible[0]]
+            row = int(np.argmax(((as_given.table.to_array() == found) | np.isnan(found)).all(axis=1)))
+            said = self._in_words(found, conflict(model, found))
+            raise DataError(f"row {row} ({said}) is impossible under the fixed tables: mend the row or the tables")
 
     def _adopt(self, fit: Fit) -> None:
         model = fit.model
@@ -458,23 +311,3 @@ class BayesianNetwork(NetworkAnswers):
         model = Network(tuple(state["tables"]), Fixed(tuple(state["pseudo"])), self._graph, self._whole())
         trace = Trace(state["objective"], state["accepted"])
         self._adopt(Fit(model, float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace))
-
-
-def _checked_table(table: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    array = np.asarray(table, dtype=float)
-    if array.shape != shape:
-        raise NetworkError(
-            f"the table of {name!r} has shape {array.shape}, expected {shape}: axes of the parents, then of the node"
-        )
-    if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise NetworkError(f"the table of {name!r} holds entries that are no probabilities")
-    off = np.abs(array.sum(axis=-1) - 1)
-    if off.max() > 1e-6:
-        where = np.unravel_index(int(off.argmax()), off.shape)
-        raise NetworkError(
-            f"the table of {name!r} sums to {array.sum(axis=-1)[where]:.6g} and not to 1"
-            + (f", for the parents' states number {tuple(map(int, where))}" if where else "")
-        )
-    # sums that are off by no more than the rounding of their terms are 1: a stored table comes back bit for bit
-    exact = off <= shape[-1] * np.finfo(float).eps
-    return np.where(exact[..., None], array, array / array.sum(axis=-1, keepdims=True))

@@ -2,134 +2,35 @@
 
 import gzip
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from ..core.errors import ColumnMismatchError
-from ..core.result import Status, Trace
 from ..data.bif import bif_text
-from ..data.coded import Columns, Levels, codes, decoded, read_columns
-from ..data.output import table_of
 from ..data.summary import summarise
 from ..data.table import ArrayTable
 from ..models.approximate_inference import mean_field
-from ..models.network import Graph, Network
-from ..models.network_queries import completed, completions, joint_posterior, posteriors
+from ..models.network_queries import completed, completions, joint_plan, joint_posterior, log_densities, posteriors
 from ..models.standard_errors import StandardErrors
-from .inputs import refuse_sparse, row_weights
+from .inputs import row_weights
 from .mixture_fitter import double_precision
 from .mixture_fitting import Problem, merged
 from .network_approximation import APPROXIMATIONS, approximate
+from .network_evidence import NetworkEvidence
 from .network_size import NetworkError, refuse_too_large
 from .network_uncertainty import table_errors
-from .parameters import generator, integer
+from .parameters import integer
 from .storage import write_atomically
 
 #: Entries of a joint table, or completions of a row, that are listed at most.
 _MOST_JOINT = 1_000_000
 
 
-class NetworkAnswers(DensityMixin, BaseEstimator):
+class NetworkAnswers(NetworkEvidence):
     """Base of the Bayesian networks: what can be asked of one whose tables are known."""
-
-    tol: float
-    max_iter: int
-    accelerate: str | None
-    random_state: Any
-    hidden: Mapping[str, Any] | None
-    nodes_: tuple[str, ...]
-    parents_: dict[str, tuple[str, ...]]
-    states_: dict[str, Levels]
-    tables_: dict[str, np.ndarray]
-    n_parameters_: int
-    log_likelihood_: float
-    trace_: Trace
-    status_: Status
-    n_iter_: int
-    _graph: Graph
-    _model: Network
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        return tags
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the stopping rule was met."""
-        check_is_fitted(self)
-        return self.status_ is Status.CONVERGED
-
-    def _coded(self, columns: Columns, *, without: Sequence[str] = ()) -> np.ndarray:
-        """Codes of all nodes, NaN where a cell is missing or a node has no column."""
-        assert columns.names is not None
-        out = np.full((columns.n_rows, len(self.nodes_)), np.nan)
-        for j, (name, array) in enumerate(zip(columns.names, columns.arrays, strict=True)):
-            if name in without:
-                continue
-            out[:, self.nodes_.index(name)] = codes(array, self.states_[name], columns.described(j))
-        return out
-
-    def _rows(self, X: Any, *, without: Sequence[str] = ()) -> np.ndarray:
-        """A table that a fitted network is asked about: any of its nodes may be missing, none may be unknown."""
-        check_is_fitted(self)
-        refuse_sparse(self, X)
-        columns = named(read_columns(X))
-        assert columns.names is not None
-        unknown = [name for name in columns.names if name not in self.nodes_]
-        if unknown:
-            raise ColumnMismatchError(
-                f"column {', '.join(map(repr, unknown))} is no node of the network, which has "
-                f"{', '.join(self.nodes_)}: leave it out"
-            )
-        return self._coded(columns, without=without)
-
-    def _one(self, evidence: Mapping[str, Any] | None) -> np.ndarray:
-        """The codes of one row."""
-        check_is_fitted(self)
-        row = np.full(len(self.nodes_), np.nan)
-        for name, state in (evidence or {}).items():
-            node = self._node(name)  # before its states are looked at
-            row[node] = self._state(name, state)
-        return row
-
-    def _node(self, name: str) -> int:
-        if name not in self.nodes_:
-            raise NetworkError(f"no node {name!r}: the network has {', '.join(self.nodes_)}")
-        return self.nodes_.index(name)
-
-    def _state(self, name: str, state: Any) -> int:
-        if state not in self.states_[name]:
-            raise NetworkError(
-                f"node {name!r} has no state {state!r}: it has {', '.join(map(repr, self.states_[name]))}"
-            )
-        return self.states_[name].index(state)
-
-    def _likelihood(self, soft: Mapping[str, Any] | None) -> dict[int, np.ndarray]:
-        found: dict[int, np.ndarray] = {}
-        for name, said in (soft or {}).items():
-            node = self._node(name)
-            if isinstance(said, Mapping):
-                chances = np.zeros(len(self.states_[name]))
-                for state, chance in said.items():
-                    chances[self._state(name, state)] = chance
-            else:
-                chances = np.asarray(said, dtype=float) if np.ndim(said) == 1 else np.empty(0)
-            if chances.shape != (len(self.states_[name]),) or not _weighs(chances):
-                raise NetworkError(
-                    f"soft evidence on {name!r} must be a number of at least 0 for each of its "
-                    f"{len(self.states_[name])} states, not all of them 0"
-                )
-            found[node] = chances / chances.max()
-        return found
 
     def query(
         self,
@@ -165,26 +66,22 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         """
         row = self._one(evidence)
         wanted = {name: self._node(name) for name in (self.nodes_ if nodes is None else nodes)}
-        log, found = self._marginals(row[None], self._likelihood(soft_evidence), method)
-        self._refuse_impossible(log, row[None])
+        likelihood = self._likelihood(soft_evidence)
+        log, found = self._marginals(row[None], likelihood, method, wanted.values())
+        self._refuse_impossible(log, row[None], likelihood)
         return {
             name: dict(zip(self.states_[name], found[node][0].tolist(), strict=True)) for name, node in wanted.items()
         }
 
     def _marginals(
-        self, x: np.ndarray, likelihood: Mapping[int, np.ndarray], method: str
+        self, x: np.ndarray, likelihood: Mapping[int, np.ndarray], method: str, asked: Iterable[int] | None = None
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         if method in APPROXIMATIONS:
             return approximate(self._model, x, likelihood, method)
         if method != "exact":
             raise ValueError(f'method={method!r}: choose "exact", {", ".join(map(repr, APPROXIMATIONS))}')
-        return posteriors(self._exact, x, likelihood)
-
-    @property
-    def _exact(self) -> Network:
-        """The network, for exact answers."""
-        refuse_too_large(self._model.plan, self.nodes_)
-        return self._model
+        plan = self._plan_for(x, None if asked is None else {*asked, *likelihood})
+        return posteriors(self._model, x, likelihood, plan)
 
     def lower_bound(self, evidence: Mapping[str, Any]) -> float:
         """A lower bound of log p(evidence) in nats, by mean field; −inf where it found none."""
@@ -192,8 +89,10 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
 
     def probability(self, evidence: Mapping[str, Any]) -> float:
         """p(evidence), all other nodes summed out."""
-        row = self._one(evidence)
-        return float(np.exp(posteriors(self._exact, row[None])[0][0]))
+        return float(np.exp(self._log_densities(self._one(evidence)[None])[0]))
+
+    def _log_densities(self, x: np.ndarray) -> np.ndarray:
+        return log_densities(self._model, x, self._plan_for(x, ()))
 
     def joint(self, nodes: Sequence[str], evidence: Mapping[str, Any] | None = None) -> np.ndarray:
         """p(nodes | evidence) with an axis for each node, in their order, along its states."""
@@ -207,7 +106,9 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
                 f"the joint table of {len(places)} nodes has {size:.3g} entries, more than the {_MOST_JOINT:,} that "
                 "are taken: ask for fewer nodes, or for draws"
             )
-        log, found = joint_posterior(self._exact, row[None], places)
+        plan = joint_plan(self._graph, row[None], places)
+        refuse_too_large(plan, self.nodes_, row[None])
+        log, found = joint_posterior(self._model, row[None], places, plan)
         self._refuse_impossible(log, row[None])
         return found[0]
 
@@ -220,9 +121,8 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             For evidence of probability 0.
         """
         row = self._one(evidence)
-        log, best = completed(self._exact, row[None], "best")
-        self._refuse_impossible(log, row[None])
-        total = posteriors(self._exact, row[None])[0][0]
+        log, best = self._completed(row[None], "best")
+        total = self._log_densities(row[None])[0]
         states = {name: self.states_[name][int(code)] for name, code in zip(self.nodes_, best[0], strict=True)}
         return states, float(np.exp(log[0] - total))
 
@@ -248,7 +148,9 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             raise NetworkError(
                 f"the row has {size:.3g} completions: ask for the posterior of single nodes, or for draws"
             )
-        chance, rows, weight = completions(self._exact, codes_, range(len(self.nodes_)))
+        plan = joint_plan(self._graph, codes_[None], np.flatnonzero(np.isnan(codes_)).tolist())
+        refuse_too_large(plan, self.nodes_, codes_[None])
+        chance, rows, weight = completions(self._model, codes_, plan)
         self._refuse_impossible(np.log(np.array([chance])) if chance > 0 else np.array([-np.inf]), codes_[None])
         order = np.argsort(-weight, kind="stable")
         return pa.table(self._columns(rows[order]) | {"weight": weight[order]})
@@ -281,9 +183,10 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         """p(target | the other observed cells), shape (n_rows, states); a column of the target is not used."""
         self._node_of_fitted(target)
         x = self._rows(X, without=[target])
-        log, found = posteriors(self._exact, x)
+        node = self.nodes_.index(target)
+        log, found = self._marginals(x, {}, "exact", [node])
         self._refuse_impossible(log, x)
-        return found[self.nodes_.index(target)]
+        return found[node]
 
     def predict(self, X: Any, target: str) -> np.ndarray:
         """The most probable state of the target in each row, given the other observed cells."""
@@ -292,8 +195,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
 
     def score_samples(self, X: Any) -> np.ndarray:
         """log p(observed cells) of each row in nats, shape (n_rows,); −inf for an impossible row."""
-        x = self._rows(X)
-        return posteriors(self._exact, x)[0]
+        return self._log_densities(self._rows(X))
 
     def log_likelihood(self, X: Any, sample_weight: Any = None) -> float:
         """log p(observed cells) of a table in nats, weighted: all that is missing or hidden summed out."""
@@ -337,16 +239,15 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         """
         x = self._rows(X)
         if draws is None:
-            log, filled = completed(self._exact, x, "best")
-            self._refuse_impossible(log, x)
-            return self._like(X, filled)
+            return self._like(X, self._completed(x, "best")[1])
         rng = self._rng(random_state)
-        many = []
-        for _ in range(integer("draws", draws, 1)):
-            log, filled = completed(self._exact, x, "draw", rng)
-            self._refuse_impossible(log, x)
-            many.append(self._like(X, filled))
-        return many
+        return [self._like(X, self._completed(x, "draw", rng)[1]) for _ in range(integer("draws", draws, 1))]
+
+    def _completed(self, x: np.ndarray, how: Literal["best", "draw"], *settings: Any) -> tuple[np.ndarray, np.ndarray]:
+        self._plan_for(x)
+        log, filled = completed(self._model, x, how, *settings)
+        self._refuse_impossible(log, x)
+        return log, filled
 
     def sample(
         self, n_samples: int = 1, evidence: Mapping[str, Any] | None = None, random_state: Any = None
@@ -359,8 +260,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
             For evidence of probability 0.
         """
         n, row = integer("n_samples", n_samples, 1), self._one(evidence)
-        log, drawn = completed(self._exact, np.tile(row, (n, 1)), "draw", self._rng(random_state))
-        self._refuse_impossible(log[:1], row[None])
+        _, drawn = self._completed(row[None], "draw", self._rng(random_state), np.zeros(n, dtype=int))
         return pa.table(self._columns(drawn))
 
     def standard_errors(
@@ -396,12 +296,15 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         if method not in ("observed", "bootstrap"):
             raise ValueError(f'method={method!r}: choose "observed" or "bootstrap"')
         draws = integer("n_bootstrap", n_bootstrap, 2) if method == "bootstrap" else None
-        table = ArrayTable(array=self._rows(X), names=self.nodes_)
+        x = self._rows(X)
+        # second derivatives take whole tables, and not only the states that a row leaves
+        self._plan_for(x if draws else np.full((1, len(self.nodes_)), np.nan))
+        table = ArrayTable(array=x, names=self.nodes_)
         weight = row_weights(sample_weight, table.n_rows)
         problem = merged(Problem(table, summarise(table, weight), weight, None))
         settings: Any = {"tol": self.tol, "max_iter": self.max_iter, "accelerate": self.accelerate}
         with double_precision():
-            errors = table_errors(self._exact, problem, draws, self._rng(random_state), **settings)
+            errors = table_errors(self._model, problem, draws, self._rng(random_state), **settings)
         owned = zip(self.nodes_, self._graph.table_of, strict=True)
         return StandardErrors({"tables": {name: errors[own] for name, own in owned}}, method)
 
@@ -419,47 +322,7 @@ class NetworkAnswers(DensityMixin, BaseEstimator):
         text = bif_text(self.states_, self.parents_, self.tables_).encode()
         write_atomically(path, gzip.compress(text, mtime=0) if os.fspath(path).endswith(".gz") else text)
 
-    def _node_of_fitted(self, name: str) -> int:
-        check_is_fitted(self)
-        return self._node(name)
-
-    def _refuse_impossible(self, log: np.ndarray, x: np.ndarray) -> None:
-        impossible = np.flatnonzero(~np.isfinite(log))
-        if len(impossible):
-            row = int(impossible[0])
-            where = f"row {row} (" if len(x) > 1 else "the evidence ("
-            raise NetworkError(f"{where}{self._in_words(x[row])}) has probability 0 under the network's tables")
-
-    def _in_words(self, codes: np.ndarray) -> str:
-        return ", ".join(
-            f"{name}={self.states_[name][int(code)]!r}"
-            for name, code in zip(self.nodes_, codes, strict=True)
-            if not np.isnan(code)
-        )
-
-    def _columns(self, x: np.ndarray) -> dict[str, Any]:
-        return {name: decoded(x[:, j], self.states_[name]) for j, name in enumerate(self.nodes_)}
-
-    def _like(self, X: Any, x: np.ndarray) -> Any:
-        hidden = set(self.hidden or {})
-        wanted = {name: values for name, values in self._columns(x).items() if name not in hidden}
-        return table_of(X, wanted)
-
-    def _rng(self, random_state: Any) -> np.random.Generator:
-        return generator(self.random_state if random_state is None else random_state)
-
-
-def _weighs(chances: np.ndarray) -> bool:
-    return bool(np.isfinite(chances).all() and (chances >= 0).all() and chances.any())
-
 
 def _total(values: np.ndarray, weight: np.ndarray | None) -> float:
     """Σ weight · log p, in which impossible rows of weight 0 take no part."""
     return float(values.sum() if weight is None else weight[weight > 0] @ values[weight > 0])
-
-
-def named(columns: Columns) -> Columns:
-    """With names: ``x0``, ``x1``, … where there are none."""
-    if columns.names is not None:
-        return columns
-    return replace(columns, names=tuple(f"x{j}" for j in range(len(columns.arrays))))

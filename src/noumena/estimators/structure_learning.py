@@ -15,7 +15,7 @@ from ..models.family_scores import FamilyScores
 from ..models.network_queries import completed
 from ..models.structure_search import Move, Rules, edges_of, hill_climb, parents_in
 from .bayesian_network import BayesianNetwork
-from .mixture_fitting import Problem
+from .mixture_fitting import Problem, merged
 from .network_size import NetworkError
 from .network_structure import METHODS, refuse_cycles
 from .parameters import generator, integer
@@ -143,7 +143,7 @@ def learn_structure(
     if hidden and method != "structural-em":
         raise NetworkError(f'method={method!r} sees no hidden nodes: use method="structural-em"')
     network = BayesianNetwork(hidden=hidden, states=states)
-    problem = network._problem(X, sample_weight)
+    problem = merged(network._problem(X, sample_weight))
     wanted, unwanted = (_marked(network.nodes_, pairs) for pairs in (required, forbidden))
     both = np.argwhere(wanted & (unwanted | (unwanted.T if method == "chow-liu" else False)))
     if len(both):
@@ -251,9 +251,8 @@ class _Search:
         """Scores of the rows, each with missing cells so many times with cells from p(missing | observed)."""
         x, weight = problem.table.to_array(), _weights(problem)
         holes = np.isnan(x).any(axis=1)
-        rows, share = np.repeat(x[holes], draws, axis=0), np.repeat(weight[holes] / draws, draws)
-        if len(rows):
-            rows = completed(network._model, rows, "draw", rng)[1]
+        of, share = np.repeat(np.arange(holes.sum()), draws), np.repeat(weight[holes] / draws, draws)
+        _, rows = completed(network._model, x[holes], "draw", rng, of)
         filled = np.concatenate([x[~holes], rows])
         share = np.concatenate([weight[~holes], share])
         same, which = np.unique(filled.astype(np.int32), axis=0, return_inverse=True)
@@ -272,7 +271,7 @@ def _fitted(
     nodes = tuple(states)
     network.random_state = int(rng.integers(2**31))
     network._understand(nodes, states, _by_name(nodes, parents))
-    network._learn(problem)
+    network._learn(problem, problem)
     return float(-2 * network.log_likelihood_ + network.n_parameters_ * np.log(_weights(problem).sum()))
 
 

@@ -11,10 +11,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .elimination import aligned
+from .elimination import aligned, marginal
 from .network import NEVER, Network
-from .network_queries import evidence_for
-from .propagation import marginal
 
 #: Entries of all tables times rows that are treated at once.
 _ENTRIES = 2_000_000
@@ -190,5 +188,8 @@ def _evidence(
     network: Network, x: np.ndarray, likelihood: Mapping[int, np.ndarray] | None
 ) -> Sequence[Float[np.ndarray, "states rows"]]:
     """How likely each state of each node is seen, 1 where nothing is known."""
-    found = evidence_for(network, x, likelihood)
-    return [np.ones((k, len(x))) if own is None else own for k, own in zip(network.graph.states, found, strict=True)]
+    seen = [
+        np.where(np.isnan(codes), 1.0, codes == np.arange(count)[:, None])
+        for codes, count in zip(x.T, network.graph.states, strict=True)
+    ]
+    return [own * (likelihood or {}).get(v, np.ones(len(own)))[:, None] for v, own in enumerate(seen)]

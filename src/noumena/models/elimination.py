@@ -1,13 +1,16 @@
 """Sums of products over discrete variables: an order of elimination, planned once, carried out over many rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import prod
 from operator import mul
 from typing import Any, TypeAlias, final
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
 
 #: A product is scaled after so many factors, so that no number of them underflows.
 FACTORS_BETWEEN_SCALES = 8
@@ -156,91 +159,49 @@ def _steps(scopes: Sequence[Scope], order: list[int]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-@final
-@dataclass(frozen=True)
-class Contraction:
-    """What an elimination gives.
+def contract(plan: Plan, factors: Sequence[Any], evidence: Sequence[Any]) -> Float[Array, " rows"]:
+    """log Σ over all variables of Π factors · Π evidence, for each row; −inf where that is 0.
 
-    Attributes
-    ----------
-    log_total : array, shape (rows,)
-        Log of the sum (or maximum) over all states, −inf where that is 0.
-    products : list of arrays
-        Of each step, before its variable is summed out; axes as in its scope, then rows. Empty unless asked for.
-    """
-
-    log_total: Any
-    products: list[Any]
-
-
-def contract(
-    xp: Any,
-    plan: Plan,
-    factors: Sequence[Any],
-    evidence: Sequence[Any],
-    *,
-    best: bool = False,
-    keep: bool = False,
-    constant: Callable[[Any], Any] = lambda array: array,
-) -> Contraction:
-    """Σ (or max) over all variables of Π factors · Π evidence, for each row.
+    In JAX, for gradients: E-steps sum over far fewer entries (`noumena.models.propagation`).
 
     Parameters
     ----------
-    xp : module
-        ``numpy`` or ``jax.numpy``.
     plan : Plan
     factors : sequence of arrays
-        Non-negative, with the axes of ``plan.scopes``, and one more for the rows where they differ between rows.
-    evidence : sequence of arrays, shape (states, rows), or None
-        How likely each state of each variable is seen; None where nothing is known in any row.
-    best : bool
-        The maximum in place of the sum.
-    keep : bool
-        Whether the products are kept.
-    constant : callable
-        ``jax.lax.stop_gradient`` where gradients are taken: scales cancel.
+        Non-negative, with the axes of ``plan.scopes``.
+    evidence : sequence of arrays, shape (states, rows)
+        How likely each state of each variable is seen.
     """
     messages: dict[int, Any] = {}
-    products, log_total = [], 0.0
+    log_total = jnp.zeros(())
     for number, step in enumerate(plan.steps):
-        parts = [aligned(xp, factors[i], plan.scopes[i], step.scope) for i in step.factors]
-        parts += [aligned(xp, messages.pop(i), plan.steps[i].rest, step.scope) for i in step.messages]
-        if evidence[step.variable] is not None:
-            parts.append(aligned(xp, evidence[step.variable], (step.variable,), step.scope))
-        # the small ones first, so that only the last products are large
+        parts = [aligned(jnp, factors[i], plan.scopes[i], step.scope) for i in step.factors]
+        parts += [aligned(jnp, messages.pop(i), plan.steps[i].rest, step.scope) for i in step.messages]
+        parts.append(aligned(jnp, evidence[step.variable], (step.variable,), step.scope))
+        parts.sort(key=lambda part: prod(part.shape))  # the small ones first, so that only the last products are large
         product = None
-        for few in grouped(parts):
+        for begin in range(0, len(parts), FACTORS_BETWEEN_SCALES):
+            few = parts[begin : begin + FACTORS_BETWEEN_SCALES]
             product = reduce(mul, few if product is None else [product, *few])
             if len(parts) > FACTORS_BETWEEN_SCALES:
-                product, log_scale = _scaled(xp, product, constant)
+                product, log_scale = _scaled(product)
                 log_total = log_total + log_scale
         assert product is not None
-        if keep:
-            products.append(product)
-        message = xp.max(product, axis=0) if best else xp.sum(product, axis=0)
+        message = jnp.sum(product, axis=0)
         if step.rest:
-            message, log_scale = _scaled(xp, message, constant)
+            messages[number], log_scale = _scaled(message)
             log_total = log_total + log_scale
-            messages[number] = message
         else:
             possible = message > 0
-            log = xp.log(xp.where(possible, message, 1.0))
-            log_total = log_total + xp.where(possible, log, -np.inf)
-    return Contraction(log_total, products)
+            log_total = log_total + jnp.where(possible, jnp.log(jnp.where(possible, message, 1.0)), -jnp.inf)
+    return log_total
 
 
-def grouped(parts: list[Any]) -> list[list[Any]]:
-    """The factors of a product, the small ones first, in groups after each of which it is scaled."""
-    ordered = sorted(parts, key=lambda part: prod(part.shape))
-    return [ordered[i : i + FACTORS_BETWEEN_SCALES] for i in range(0, len(ordered), FACTORS_BETWEEN_SCALES)]
-
-
-def _scaled(xp: Any, array: Any, constant: Callable[[Any], Any]) -> tuple[Any, Any]:
+def _scaled(array: Any) -> tuple[Any, Any]:
     """The array with largest entry 1 in each row, and the logarithm of what it was divided by."""
-    scale = constant(xp.max(array.reshape(-1, array.shape[-1]), axis=0))
-    scale = xp.where(scale > 0, scale, 1.0)
-    return array / scale, xp.log(scale)
+    scale = lax.stop_gradient(jnp.max(array.reshape(-1, array.shape[-1]), axis=0))  # scales cancel
+    scale = jnp.where(scale > 0, scale, 1.0)
+    return array / scale, jnp.log(scale)
 
 
 def aligned(xp: Any, array: Any, scope: Scope, wider: Scope) -> Any:
@@ -252,3 +213,13 @@ def aligned(xp: Any, array: Any, scope: Scope, wider: Scope) -> Any:
         array = xp.transpose(array, (*order, len(scope)))
     shape = iter(array.shape)
     return array.reshape((*(next(shape) if v in scope else 1 for v in wider), array.shape[-1]))
+
+
+def marginal(joint: np.ndarray, scope: Scope, wanted: Scope) -> np.ndarray:
+    """The marginal of some variables, in the order that is wanted; rows stay last."""
+    axes = tuple(axis for axis, v in enumerate(scope) if v not in wanted)
+    summed = joint.sum(axis=axes) if axes else joint
+    left = [v for v in scope if v in wanted]
+    if left != list(wanted):
+        summed = summed.transpose(*(left.index(v) for v in wanted), len(left))
+    return summed

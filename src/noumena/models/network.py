@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Self, TypeAlias, final
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 from scipy.special import gammaln
 
 from ..core.block import Block
 from ..core.model import Fixed, Model
 from .elimination import Plan, Scope, contract, plan
-from .propagation import Propagation, marginal
+from .propagation import expected_counts, forward
+from .shared_evidence import shared
 
 Tables: TypeAlias = tuple[Any, ...]
 """One array for each table: axes of the parents, then of the node itself; sums over the last are 1."""
@@ -123,25 +123,19 @@ class Network(Model):
 
     def bound(self, natural: Tables, block: Block) -> Float[Array, " rows"]:
         x = jnp.asarray(block.x)
-        evidence = [_likelihood(jnp, x[:, v], count) for v, count in enumerate(self.graph.states)]
-        return contract(
-            jnp, self.plan, self.factors(self.plan, natural), evidence, constant=lax.stop_gradient
-        ).log_total
+        # 1 for the state that is seen, 0 for the others, all 1 where the cell is missing
+        evidence = [
+            jnp.where(jnp.isnan(x[:, v]), 1.0, x[:, v] == jnp.arange(count)[:, None])
+            for v, count in enumerate(self.graph.states)
+        ]
+        return contract(self.plan, self.factors(self.plan, natural), evidence)
 
     def gather(self, natural: Tables, block: Block) -> tuple[float, Tables]:
-        x, weight = np.asarray(block.x), np.asarray(block.weight)
-        probabilities = [np.exp(table) for table in natural]
-        sweeps = Propagation(self.plan, self.factors(self.plan, probabilities), x.shape[1])
+        sweep = forward(shared(self.plan, block), self.factors(self.plan, [np.exp(table) for table in natural]))
         counts = [np.zeros(np.shape(table)) for table in natural]
-        bound = 0.0
-        for rows, w in zip(x, weight, strict=True):
-            log_total = sweeps.forward(evidence_of(rows, self.graph.states))
-            possible = np.isfinite(log_total)
-            bound += float(w[possible] @ log_total[possible]) if possible[w > 0].all() else -np.inf
-            for step, joint in sweeps.marginals(np.where(possible, w, 0.0)):
-                for i in step.factors:
-                    scope = self.plan.scopes[i]
-                    counts[self.graph.table_of[scope[-1]]] += marginal(joint, step.scope, scope).sum(axis=-1)
+        bound = sweep.total()
+        for scope, own in zip(self.plan.scopes, expected_counts(sweep), strict=True):
+            counts[self.graph.table_of[scope[-1]]] += own
         return bound, tuple(counts)
 
     def factors(self, plan: Plan, tables: Sequence[Any] | None = None) -> list[Any]:
@@ -170,16 +164,3 @@ class Network(Model):
             constants = gammaln((before + 1).sum(axis=-1)) - gammaln(before + 1).sum(axis=-1)
             total += float(density.sum() + constants[np.any(before > 0, axis=-1)].sum())
         return total
-
-
-def evidence_of(rows: Float[np.ndarray, "rows nodes"], states: Sequence[int]) -> list[np.ndarray | None]:
-    """How likely each state of each node is seen; None for a node that no row tells anything of."""
-    return [
-        None if np.isnan(codes).all() else _likelihood(np, codes, count)
-        for codes, count in zip(rows.T, states, strict=True)
-    ]
-
-
-def _likelihood(xp: Any, codes: Any, states: int) -> Any:
-    """1 for the state that is seen, 0 for the others, all 1 where the cell is missing: shape (states, rows)."""
-    return xp.where(xp.isnan(codes), 1.0, codes == xp.arange(states)[:, None])

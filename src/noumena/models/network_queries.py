@@ -8,18 +8,43 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..core.threads import side_by_side
-from .elimination import Plan, contract, plan
-from .network import Network, evidence_of
-from .propagation import Propagation, marginal, rows_at_once
+from .elimination import Plan
+from .elimination import plan as plan_of
+from .network import Graph, Network
+from .propagation import Sweep, backward, expected_counts, forward
+from .shared_evidence import pieces_of, shared_evidence
 
-#: Rows that are completed at once: the products of all steps are kept for them.
-_COMPLETED_AT_ONCE = 4_000_000
+Likelihood = Mapping[int, Float[np.ndarray, " states"]]
+"""Soft evidence: from a node to how likely what was seen is under each of its states."""
+
+
+def log_densities(
+    network: Network, x: Float[np.ndarray, "n nodes"], along: Plan | None = None
+) -> Float[np.ndarray, " n"]:
+    """log p(x_observed) of each row, −inf for an impossible one.
+
+    Parameters
+    ----------
+    network : Network
+    x : array, shape (n, nodes)
+        Codes of states, NaN where unknown.
+    along : Plan, optional
+        An elimination of the observed nodes at least; of all nodes by default.
+    """
+    plan = _whole(network) if along is None else along
+    factors = network.factors(plan)
+
+    def answer(piece: slice) -> np.ndarray:
+        return forward(shared_evidence(plan, x[piece], rows=True), factors).log_density()
+
+    return np.concatenate([np.empty(0), *side_by_side(answer, pieces_of(plan, x))])
 
 
 def posteriors(
     network: Network,
     x: Float[np.ndarray, "n nodes"],
-    likelihood: Mapping[int, Float[np.ndarray, " states"]] | None = None,
+    likelihood: Likelihood | None = None,
+    along: Plan | None = None,
 ) -> tuple[Float[np.ndarray, " n"], list[Float[np.ndarray, "n states"]]]:
     """log p(x_observed) of each row, and p(x_v | x_observed) of every node.
 
@@ -29,60 +54,67 @@ def posteriors(
     x : array, shape (n, nodes)
         Codes of states, NaN where unknown.
     likelihood : mapping, optional
-        Soft evidence: from a node to how likely what was seen is under each of its states.
+    along : Plan, optional
+        An elimination of the nodes that are observed or asked for, at least; of all nodes by default.
 
     Returns
     -------
     log_density : array, shape (n,)
         −inf for an impossible row, whose probabilities are 0.
     probabilities : list of arrays, shape (n, states)
+        0 for nodes that are not in the plan.
     """
-    whole = network.graph.plan(range(network.graph.n_nodes))
-    rows = min(rows_at_once(whole), len(x))
-    log_density, found = np.empty(len(x)), [np.empty((len(x), count)) for count in network.graph.states]
+    plan = _whole(network) if along is None else along
+    factors = _weighed(network.factors(plan), plan.scopes, likelihood)
+    log_density, found = np.empty(len(x)), [np.zeros((len(x), count)) for count in network.graph.states]
 
-    def answer(part: tuple[int, np.ndarray]) -> None:
-        start, own = part
-        sweeps = Propagation(whole, network.factors(whole), rows)
-        for begin in range(0, len(own), rows):
-            few, used = _filled(own[begin : begin + rows], rows)
-            log = sweeps.forward(evidence_for(network, few, likelihood))
-            place = slice(start + begin, start + begin + used)
-            log_density[place] = log[:used]
-            for step, joint in sweeps.marginals(np.where(np.isfinite(log), 1.0, 0.0)):
-                found[step.variable][place] = marginal(joint, step.scope, (step.variable,))[:, :used].T
+    def answer(piece: slice) -> None:
+        sweep = forward(shared_evidence(plan, x[piece], apart=True, rows=True), factors)
+        log_density[piece] = sweep.log_density()
+        possible = np.isfinite(log_density[piece])
+        for step, share, (free, _) in backward(sweep):
+            own = found[step.variable][piece]
+            hidden, seen = np.split(share.first, [share.n_free])
+            if len(hidden):
+                own[hidden] = np.add.reduceat(free, share.starts[: share.n_free], axis=1).T
+            own[seen, x[piece][seen, step.variable].astype(int)] = 1.0
+            own[~possible] = 0.0
 
-    half = -(-len(x) // 2)
-    parts = [(0, x[:half]), (half, x[half:])] if len(x) > rows else [(0, x)]
-    deque(side_by_side(answer, parts), maxlen=0)
+    deque(side_by_side(answer, pieces_of(plan, x)), maxlen=0)
     return log_density, found
+
+
+def joint_plan(graph: Graph, x: Float[np.ndarray, "n nodes"], nodes: Sequence[int]) -> Plan:
+    """An elimination that joins some nodes: the last of its factors is over them."""
+    kept = sorted(graph.ancestors({*np.flatnonzero(~np.isnan(x).all(axis=0)).tolist(), *nodes}))
+    return plan_of(graph.states, [*(graph.scopes[v] for v in kept), tuple(nodes)], kept)
 
 
 def joint_posterior(
-    network: Network,
-    x: Float[np.ndarray, "n nodes"],
-    nodes: Sequence[int],
-    likelihood: Mapping[int, Float[np.ndarray, " states"]] | None = None,
+    network: Network, x: Float[np.ndarray, "n nodes"], nodes: Sequence[int], along: Plan | None = None
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n ..."]]:
-    """log p(x_observed) and p(x_nodes | x_observed) of each row, with an axis for each node in their order."""
+    """log p(x_observed) and p(x_nodes | x_observed) of each row, with an axis for each node in their order.
+
+    ``along`` is the `joint_plan`.
+    """
     graph = network.graph
-    known = set(np.flatnonzero(~np.isnan(x).all(axis=0)).tolist()) | set(likelihood or ())
-    kept = sorted(graph.ancestors(known | set(nodes)))
-    asked = plan(graph.states, [*(graph.scopes[v] for v in kept), tuple(nodes)], kept)
+    plan = joint_plan(graph, x, nodes) if along is None else along
+    factors = [network.tables[graph.table_of[scope[-1]]] for scope in plan.scopes[:-1]]
     flat = np.ones([graph.states[v] for v in nodes])
-    own = [network.tables[graph.table_of[v]] for v in kept]
-    rows = min(rows_at_once(asked), len(x))
-    sweeps = Propagation(asked, [*own, flat], rows)
     log_density, found = np.empty(len(x)), np.empty((len(x), *flat.shape))
-    for begin in range(0, len(x), rows):
-        few, used = _filled(x[begin : begin + rows], rows)
-        log = sweeps.forward(evidence_for(network, few, likelihood))
-        log_density[begin : begin + used] = log[:used]
-        for step, joint in sweeps.marginals(np.where(np.isfinite(log), 1.0, 0.0)):
-            if len(own) in step.factors:
-                answer = np.moveaxis(marginal(joint, step.scope, tuple(nodes)), -1, 0)
-                found[begin : begin + used] = answer[:used]
+    for i in range(len(x)):
+        sweep = forward(shared_evidence(plan, x[i : i + 1]), [*factors, flat])
+        log_density[i] = sweep.total()
+        found[i] = expected_counts(sweep)[-1]
     return log_density, found
+
+
+def _weighed(tables: Sequence[Any], scopes: Sequence[Any], likelihood: Likelihood | None) -> list[Any]:
+    """Tables of nodes with soft evidence on some of them."""
+    told = likelihood or {}
+    return [
+        table * told[scope[-1]] if scope[-1] in told else table for table, scope in zip(tables, scopes, strict=True)
+    ]
 
 
 def completed(
@@ -90,55 +122,74 @@ def completed(
     x: Float[np.ndarray, "n nodes"],
     how: Literal["best", "draw"],
     rng: np.random.Generator | None = None,
-    likelihood: Mapping[int, Float[np.ndarray, " states"]] | None = None,
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n nodes"]]:
+    of: Int[np.ndarray, " m"] | None = None,
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "m nodes"]]:
     """Rows without missing cells: the most probable completion, or a draw from p(missing | observed).
+
+    Parameters
+    ----------
+    network : Network
+    x : array, shape (n, nodes)
+    how : {"best", "draw"}
+    rng : Generator, optional
+        For draws.
+    of : array, shape (m,), optional
+        The rows to complete, in rising order, each as often as it is named; all of them once by default.
 
     Returns
     -------
     log_total : array, shape (n,)
         log max p(x), or log p(x_observed) for draws; −inf where the row is impossible.
-    x : array, shape (n, nodes)
+    completions : array, shape (m, nodes)
     """
-    whole = network.graph.plan(range(network.graph.n_nodes))
-    rows = max(_COMPLETED_AT_ONCE // sum(whole.sizes), 1)
-    log_total, out = np.empty(len(x)), np.empty(x.shape)
-    for begin in range(0, len(x), rows):
-        few = x[begin : begin + rows]
-        swept = contract(
-            np, whole, network.factors(whole), evidence_for(network, few, likelihood), best=how == "best", keep=True
-        )
-        log_total[begin : begin + rows] = swept.log_total
-        for node, codes in _traced_back(whole, swept.products, len(few), rng if how == "draw" else None):
-            out[begin : begin + rows, node] = codes
+    plan = _whole(network)
+    factors = network.factors(plan)
+    of = np.arange(len(x)) if of is None else of
+    log_total, out = np.empty(len(x)), np.empty((len(of), x.shape[1]))
+    for piece in pieces_of(plan, x):
+        sweep = forward(shared_evidence(plan, x[piece], rows=True), factors, best=how == "best")
+        log_total[piece] = sweep.log_density()
+        meant = slice(*np.searchsorted(of, [piece.start, piece.stop]))
+        rows = of[meant] - piece.start
+        for node, codes in _traced_back(sweep, x[piece], rows, rng if how == "draw" else None):
+            out[meant, node] = codes
     return log_total, out
 
 
 def _traced_back(
-    plan: Plan, products: list[Any], n: int, rng: np.random.Generator | None
-) -> Iterator[tuple[int, Int[np.ndarray, " n"]]]:
-    """A state for each variable, given those of the variables that were summed out after it."""
+    sweep: Sweep, x: Float[np.ndarray, "n nodes"], rows: Int[np.ndarray, " m"], rng: np.random.Generator | None
+) -> Iterator[tuple[int, Int[np.ndarray, " m"]]]:
+    """A state for each variable in some rows, given those of the variables that were summed out after it."""
     chosen: dict[int, np.ndarray] = {}
-    rows = np.arange(n)
-    for step, product in zip(reversed(plan.steps), reversed(products), strict=True):
-        full = np.broadcast_to(product, (*(plan.states[v] for v in step.scope), n))
-        chances = full[(slice(None), *(chosen[v] for v in step.rest), rows)]  # (states, n)
+    steps, shares = sweep.evidence.plan.steps, sweep.evidence.shares
+    for step, share, (free, _) in zip(reversed(steps), reversed(shares), reversed(sweep.products), strict=True):
+        of_row = share.of_row[rows]
+        column = share.starts[of_row]
+        for axis, v in enumerate(step.rest):
+            column = column + share.strides[of_row, axis] * chosen[v]
+        hidden = of_row < share.n_free
+        chances = free[:, column[hidden]]
+        codes = np.nan_to_num(x[rows, step.variable]).astype(np.int64)
         if rng is None:
-            codes = chances.argmax(axis=0)
+            codes[hidden] = chances.argmax(axis=0)
         else:
             below = np.cumsum(chances, axis=0)
-            codes = np.minimum((rng.random(n) * below[-1] >= below).sum(axis=0), len(below) - 1)
+            u = rng.random(len(rows))[hidden]
+            codes[hidden] = np.minimum((u * below[-1] >= below).sum(axis=0), len(below) - 1)
         chosen[step.variable] = codes
         yield step.variable, codes
 
 
 def completions(
-    network: Network, x: Float[np.ndarray, " nodes"], nodes: Sequence[int]
+    network: Network, x: Float[np.ndarray, " nodes"], along: Plan | None = None
 ) -> tuple[float, Float[np.ndarray, "m nodes"], Float[np.ndarray, " m"]]:
-    """p(x_observed) of one row, every completion of some missing nodes that is possible, and its posterior weight."""
-    missing = [v for v in nodes if np.isnan(x[v])]
-    log, joint = joint_posterior(network, x[None], missing)
-    if not missing:
+    """p(x_observed) of one row, every completion of it that is possible, and its posterior weight.
+
+    ``along`` is the `joint_plan` of the missing nodes.
+    """
+    missing = np.flatnonzero(np.isnan(x))
+    log, joint = joint_posterior(network, x[None], missing.tolist(), along)
+    if not len(missing):
         return float(np.exp(log[0])), x[None].copy(), np.ones(1)
     places = np.argwhere(joint[0] > 0)
     rows = np.tile(x, (len(places), 1))
@@ -146,19 +197,5 @@ def completions(
     return float(np.exp(log[0])), rows, joint[0][joint[0] > 0]
 
 
-def evidence_for(
-    network: Network, x: np.ndarray, likelihood: Mapping[int, np.ndarray] | None
-) -> list[np.ndarray | None]:
-    """As `evidence_of`, with soft evidence on some nodes."""
-    evidence = evidence_of(x, network.graph.states)
-    for node, chances in (likelihood or {}).items():
-        soft = np.broadcast_to(np.asarray(chances, float)[:, None], (len(chances), len(x)))
-        hard = evidence[node]
-        evidence[node] = soft if hard is None else hard * soft
-    return evidence
-
-
-def _filled(x: np.ndarray, rows: int) -> tuple[np.ndarray, int]:
-    """So many rows, the last one repeated; and how many of them are meant."""
-    used = len(x)
-    return (x, used) if used == rows else (np.concatenate([x, np.repeat(x[-1:], rows - used, axis=0)]), used)
+def _whole(network: Network) -> Plan:
+    return network.graph.plan(range(network.graph.n_nodes))

@@ -1,151 +1,162 @@
 """Sums of products and all their marginals, for many rows: one sweep along a plan of elimination, and one back.
 
-In NumPy: XLA fuses the sums over states with the products before them and then computes them entry by entry, and
-compiling a network takes longer than most fits do.
+In NumPy: where each product finds its factors is worked out beforehand (`shared_evidence`), and compiling a network
+takes longer than most fits do.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import reduce
-from math import prod
 from operator import mul
 from typing import final
 
 import numpy as np
 from jaxtyping import Float
 
-from .elimination import FACTORS_BETWEEN_SCALES, Plan, Scope, Step, aligned, grouped
-
-#: Entries of all products times rows that are treated at once: 32 MB. Fewer rows stay nearer to a core between the two
-#: sweeps, but NumPy's loops along the rows are short then.
-_CHUNK_ENTRIES = 4_194_304
-_FEWEST_ROWS, _MOST_ROWS = 64, 1024
-
-
-def rows_at_once(plan: Plan) -> int:
-    """How many rows suit the caches, a power of two."""
-    wanted = max(_CHUNK_ENTRIES // max(sum(plan.sizes), 1), 1)
-    return int(np.clip(2 ** int(np.log2(wanted)), _FEWEST_ROWS, _MOST_ROWS))
+from .elimination import FACTORS_BETWEEN_SCALES, Plan, Step, aligned, marginal
+from .shared_evidence import Share, SharedEvidence, table_scope
 
 
 @final
-class Propagation:
-    """Tables laid out along a plan, with room for the products of so many rows; one at a time, in one thread.
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep along a plan leaves behind.
+
+    Attributes
+    ----------
+    evidence : SharedEvidence
+    products : list of pairs of arrays, shape (states, columns)
+        Of each step, before its variable is summed out: where that is free, and where it is seen.
+    sums : list of arrays, shape (columns,)
+        Of each step, over its variable.
+    logs : list of arrays, shape (configurations,)
+        What each step adds to the log density of the rows of each configuration; −inf where they are impossible.
+    """
+
+    evidence: SharedEvidence
+    products: list[list[np.ndarray]]
+    sums: list[np.ndarray]
+    logs: list[np.ndarray]
+
+    def total(self) -> float:
+        """Σ weight · log density."""
+        return sum(float(share.weight @ log) for share, log in zip(self.evidence.shares, self.logs, strict=True))
+
+    def log_density(self) -> Float[np.ndarray, " rows"]:
+        """Of each row; the evidence must keep the rows' configurations."""
+        pairs = zip(self.evidence.shares, self.logs, strict=True)
+        return sum((log[share.of_row] for share, log in pairs), np.zeros(1))
+
+
+def forward(evidence: SharedEvidence, factors: Sequence[np.ndarray], *, best: bool = False) -> Sweep:
+    """Σ (or max) over all states of Π factors, one variable after the other.
 
     Parameters
     ----------
-    plan : Plan
+    evidence : SharedEvidence
     factors : sequence of arrays
-        Non-negative, with the axes of ``plan.scopes``.
-    rows : int
+        Non-negative, with the axes of the plan's scopes.
+    best : bool
+        The maximum in place of the sum.
     """
-
-    def __init__(self, plan: Plan, factors: Sequence[np.ndarray], rows: int) -> None:
-        self._plan, self._rows = plan, rows
-        # what is the same for all rows is multiplied once
-        self._fixed = [
-            reduce(mul, (aligned(np, factors[i], plan.scopes[i], step.scope) for i in step.factors))
-            if step.factors
-            else None
-            for step in plan.steps
-        ]
-        shapes = [(*(plan.states[v] for v in step.scope), rows) for step in plan.steps]
-        # kept from one set of rows to the next: fresh memory costs as much as what is computed in it
-        self._products = [np.empty(shape) for shape in shapes]
-        self._messages = [np.empty(shape[1:]) for shape in shapes]
-        self._scales = [np.ones(rows) for _ in shapes]
-
-    def forward(self, evidence: Sequence[np.ndarray | None]) -> Float[np.ndarray, " rows"]:
-        """Log of the sum over all states of each row, −inf where that is 0.
-
-        Parameters
-        ----------
-        evidence : sequence of arrays, shape (states, rows), or None
-            How likely each state of each variable is seen; None where nothing is known in any row.
-        """
-        log_total = np.zeros(self._rows)
-        for number, (step, fixed) in enumerate(zip(self._plan.steps, self._fixed, strict=True)):
-            product, message = self._products[number], self._messages[number]
-            parts = [aligned(np, self._messages[i], self._plan.steps[i].rest, step.scope) for i in step.messages]
-            seen = evidence[step.variable]
-            if seen is not None:
-                parts.append(aligned(np, seen, (step.variable,), step.scope))
-            if fixed is not None:
-                parts.append(fixed)
-            log_total += _multiplied(parts, product)
-            np.sum(product, axis=0, out=message)
-            if step.rest:
-                self._scales[number] = scale = _largest(message)
-                message /= scale
-                log_total += np.log(scale)
-            else:
-                with np.errstate(divide="ignore"):
-                    log_total += np.log(message)
-        return log_total
-
-    def marginals(self, weight: Float[np.ndarray, " rows"]) -> Iterator[tuple[Step, Float[np.ndarray, "... rows"]]]:
-        """After `forward`: the marginal of each step's variables, times the row's weight; the last step first.
-
-        A message's own marginal over the message is what the rest of the network says of its variables; where the
-        message is 0 so is the marginal (Jensen, Lauritzen & Olesen 1990, Comput. Statist. Quart. 4:269). The arrays
-        are valid until the next row set.
-
-        Parameters
-        ----------
-        weight : array, shape (rows,)
-            0 for impossible rows.
-        """
-        of_rest: dict[int, np.ndarray] = {}
-        for number in range(len(self._plan.steps) - 1, -1, -1):
-            step, message = self._plan.steps[number], self._messages[number]
-            above = of_rest.pop(number) if step.rest else weight
-            ratio = np.divide(above, message, out=np.zeros_like(message), where=message > 0)
-            if step.rest:
-                ratio /= self._scales[number]
-            joint = self._products[number]
-            joint *= ratio
-            for i in step.messages:
-                of_rest[i] = marginal(joint, step.scope, self._plan.steps[i].rest)
-            yield step, joint
+    plan = evidence.plan
+    messages: dict[int, np.ndarray] = {}
+    sweep = Sweep(evidence, [], [], [])
+    for number, (step, share) in enumerate(zip(plan.steps, evidence.shares, strict=True)):
+        table = _table(plan, step, factors)
+        products, log = _products(share, table, [messages.pop(i) for i in step.messages])
+        summed = np.concatenate([own.max(axis=0) if best else own.sum(axis=0) for own in products])
+        scale, log_scale = _scale(summed, share)
+        messages[number] = np.append(summed / _spread(scale, share), 1.0)
+        sweep.products.append(products)
+        sweep.sums.append(summed)
+        sweep.logs.append(log + log_scale)
+    return sweep
 
 
-def _multiplied(parts: list[np.ndarray], out: np.ndarray) -> Float[np.ndarray, " rows"] | float:
-    """The product of some arrays, the small ones first; the logarithm of what each row was divided by on the way."""
-    log_scale: np.ndarray | float = 0.0
-    if len(parts) > FACTORS_BETWEEN_SCALES:
-        total = np.ones((1,) * out.ndim)
-        for few in grouped(parts):
-            total = reduce(np.multiply, few, total)
-            if total.shape[-1] == out.shape[-1]:
-                scale = _largest(total)
-                total = total / scale
-                log_scale = log_scale + np.log(scale)
-        out[...] = total
-        return log_scale
-    parts = sorted(parts, key=lambda part: prod(part.shape))
-    if len(parts) == 1:
-        out[...] = parts[0]
-        return log_scale
-    small = parts[0]
-    while len(parts) > 2 and np.broadcast_shapes(small.shape, parts[1].shape) != out.shape:
-        small = small * parts[1]
-        parts = [small, *parts[2:]]
-    np.multiply(small, parts[1], out=out)
-    for part in parts[2:]:
-        out *= part
-    return log_scale
+def _table(plan: Plan, step: Step, factors: Sequence[np.ndarray]) -> np.ndarray | None:
+    """The product of the factors that enter at a step: rows for the states of its variable, if it occurs in them."""
+    if not step.factors:
+        return None
+    scope = table_scope(plan, step)
+    table = reduce(mul, (aligned(np, factors[i], plan.scopes[i], scope) for i in step.factors))
+    return table.reshape(plan.states[step.variable] if scope[0] == step.variable else 1, -1)
 
 
-def _largest(array: np.ndarray) -> Float[np.ndarray, " rows"]:
-    """Of each row's entries; 1 where all are 0."""
-    scale = array.reshape(-1, array.shape[-1]).max(axis=0)
-    return np.where(scale > 0, scale, 1.0)
+def _products(
+    share: Share, table: np.ndarray | None, messages: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], np.ndarray | float]:
+    """The entries of a step, and the logarithm of what those of each configuration were divided by on the way."""
+    parts, log = (share.free, share.seen), 0.0
+    products = [np.ones((1, 1)), np.ones((1, 1))]
+    if table is not None:
+        products = [table.take(share.free.table, axis=1), table.reshape(1, -1).take(share.seen.table, axis=1)]
+    for begin in range(0, len(messages), FACTORS_BETWEEN_SCALES):
+        for i in range(begin, min(begin + FACTORS_BETWEEN_SCALES, len(messages))):
+            found = [messages[i].take(part.messages[i]) for part in parts]
+            products = [np.multiply(own, new, out=new) for own, new in zip(products, found, strict=True)]
+        if len(messages) > FACTORS_BETWEEN_SCALES:
+            scale, log_scale = _scale(np.concatenate([own.max(axis=0) for own in products]), share)
+            own = _spread(scale, share)
+            n_free = products[0].shape[1]
+            products[0] /= own[:n_free]
+            products[1] /= own[n_free:]
+            log = log + log_scale
+    return products, log
 
 
-def marginal(joint: np.ndarray, scope: Scope, wanted: Scope) -> np.ndarray:
-    """The marginal of some variables, in the order that is wanted; rows stay last."""
-    axes = tuple(axis for axis, v in enumerate(scope) if v not in wanted)
-    summed = joint.sum(axis=axes) if axes else joint
-    left = [v for v in scope if v in wanted]
-    if left != list(wanted):
-        summed = summed.transpose(*(left.index(v) for v in wanted), len(left))
-    return summed
+def _scale(columns: np.ndarray, share: Share) -> tuple[np.ndarray, np.ndarray]:
+    """The largest entry of each configuration, 1 where all are 0; and its logarithm, −inf there."""
+    largest = columns if len(columns) == len(share.starts) else np.maximum.reduceat(columns, share.starts)
+    possible = largest > 0
+    scale = np.where(possible, largest, 1.0)
+    return scale, np.where(possible, np.log(scale), -np.inf)
+
+
+def _spread(values: np.ndarray, share: Share) -> np.ndarray:
+    """Of configurations, over their columns."""
+    return values if share.n_columns == len(values) else np.repeat(values, share.sizes)
+
+
+def backward(sweep: Sweep) -> Iterator[tuple[Step, Share, list[np.ndarray]]]:
+    """Each step's products times what all else says of their states: posterior probabilities times weights.
+
+    The last step first. A sum's own marginal over the sum is what the rest of the network says of its variables; where
+    the sum is 0 so is the marginal (Jensen, Lauritzen & Olesen 1990, Comput. Statist. Quart. 4:269). The products of
+    the sweep are used up.
+    """
+    steps = sweep.evidence.plan.steps
+    marginals: dict[int, np.ndarray] = {}
+    for number in range(len(steps) - 1, -1, -1):
+        step, share, summed = steps[number], sweep.evidence.shares[number], sweep.sums[number]
+        own = marginals.pop(number)[:-1] if number in marginals else np.zeros(len(summed))
+        own[share.starts[share.single]] = share.weight[share.single]
+        ratio = np.divide(own, summed, out=np.zeros_like(summed), where=summed > 0)
+        joint = sweep.products[number]
+        n_free = joint[0].shape[1]
+        joint[0] *= ratio[:n_free]
+        joint[1] *= ratio[n_free:]
+        yield step, share, joint
+        for at, i in enumerate(step.messages):
+            marginals[i] = np.zeros(len(sweep.sums[i]) + 1)
+            for part, entries in zip((share.free, share.seen), joint, strict=True):
+                marginals[i] += np.bincount(part.messages[at].ravel(), entries.ravel(), minlength=len(marginals[i]))
+
+
+def expected_counts(sweep: Sweep) -> list[np.ndarray]:
+    """Σ weight · p(states of a factor's variables | row), for each factor of the plan."""
+    plan = sweep.evidence.plan
+    found = [np.zeros(()) for _ in plan.scopes]
+    for step, share, joint in backward(sweep):
+        if not step.factors:
+            continue
+        scope = table_scope(plan, step)
+        counts = np.zeros([plan.states[v] for v in scope])
+        as_tables = counts.reshape(len(counts) if scope[0] == step.variable else 1, -1), counts.reshape(1, -1)
+        for part, entries, table in zip((share.free, share.seen), joint, as_tables, strict=True):
+            of_rows = entries if len(entries) == len(table) else entries.sum(axis=0, keepdims=True)
+            for total, row in zip(table, of_rows, strict=True):
+                total += np.bincount(part.table, row, minlength=len(total))
+        for i in step.factors:
+            found[i] = marginal(counts[..., None], scope, plan.scopes[i])[..., 0]
+    return found
