@@ -301,7 +301,6 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
 
     def _predictors(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean of the linear predictors of each row, shape (rows, K), and their covariance, shape (rows, K, K)."""
-        check_is_fitted(self)
         covariates = covariates_for_use(self, X, self._design)
         k, p = self._model.weights.shape
         mean, spread = np.empty((covariates.n_rows, k)), np.zeros((covariates.n_rows, k, k))

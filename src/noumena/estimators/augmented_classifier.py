@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -211,11 +212,17 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
             raise DataError(f"y holds {unknown[0]!r}, a class that the model was not fitted on")
         return np.array([place[value] for value in labels.tolist()], dtype=float)[:, None]
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = self.link not in ("probit", "logit")  # type: ignore[union-attr]
+        return tags
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """P(y = class) of each row, shape (n_rows, J), in the order of ``classes_``.
 
         Averaged over the weights' posterior, where they have one.
         """
+        check_is_fitted(self)
         mean, spread = self._predictors(X)
         model = self._model
         with double_precision():
@@ -223,10 +230,12 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each row, shape (n_rows,)."""
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Linear predictors, shape (n_rows,), or (n_rows, J) with the first class's 0 for multinomial links."""
+        check_is_fitted(self)
         mean, _ = self._predictors(X)
         if self.link.startswith("multinomial"):
             full = np.concatenate([np.zeros((len(mean), 1)), mean], axis=1)

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..core.errors import DataError
 from ..families.augmentation import (
@@ -239,7 +239,7 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
             raise DataError(f"y does not hold numbers (unknown label type): {error}") from error
         tobit = self.likelihood == "tobit"
         if values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
+            values = column_or_1d(values, warn=True)
         if values.ndim != 1 and not (tobit and values.ndim == 2 and values.shape[1] == 2):
             wanted = "one number for each row, or two ends" if tobit else "one number for each row"
             raise DataError(f"y should be a 1d array, got an array of shape {values.shape} instead: {wanted}")
@@ -271,10 +271,12 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
 
         For tobit, the mean of the uncensored response.
         """
+        check_is_fitted(self)
         return self._predictors(X)[0][:, 0]
 
     def predict_distribution(self, X: Any) -> PredictiveDistribution:
         """Distribution of a new response for each row, the weights' posterior included where they have one."""
+        check_is_fitted(self)
         mean, spread = self._predictors(X)
         likelihood = self._model.likelihood
         assert isinstance(likelihood, ResponseLikelihood)

@@ -55,7 +55,7 @@ def intervals(
         unknown = ~np.isin(code, list(_CODES))
         if unknown.any():
             row = int(np.flatnonzero(unknown)[0])
-            raise DataError(f"censoring is {code[row]!r} at row {row}: −1 is left-censored, 0 seen, 1 right-censored")
+            raise DataError(f"censoring is {code[row]} at row {row}: −1 is left-censored, 0 seen, 1 right-censored")
         left, right = code == -1, code == 1
         for limit, here, own, word in ((lower, at_lower, left, "left"), (upper, at_upper, right, "right")):
             if limit is not None:

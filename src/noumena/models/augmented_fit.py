@@ -169,7 +169,7 @@ def _with_zeros(found: Fit, blocks: list[Any], settings: Settings) -> Fit:
     single = len(np.unique(settings.groups[settings.groups >= 0])) == np.count_nonzero(settings.groups >= 0)
     objectives, accepted = [found.trace.objective], [found.trace.accepted]
     status = found.status
-    signed = single and isinstance(settings.prior, LaplacePrior)
+    signed = bool(single and isinstance(settings.prior, LaplacePrior))
     for _ in range(_MOST_ROUNDS):
         model = found.model
         assert isinstance(model, AugmentedRegression)
