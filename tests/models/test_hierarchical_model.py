@@ -221,4 +221,5 @@ def test_r_hat_sees_chains_apart_and_chains_of_other_width():
     assert r_hat(apart) == pytest.approx((1 + 3 / 14) ** 0.5, abs=0.03)
     assert r_hat(wide) > 1.05
     assert r_hat(np.cumsum(draws, axis=1)) > 1.1
+    assert r_hat(draws + np.linspace(0, 3, 1000)) > 1.1  # all of them drift alike: halves of one chain disagree
     assert np.isnan(effective_sample_size(np.ones((2, 100))))
