@@ -40,6 +40,7 @@ class Evidence:
         γ_g, how many of the group's weights the rows determine (MacKay 1992, Neural Comput. 4:415).
     status : Status
         ``DEGENERATE`` where the residual variance is held at its floor: the columns explain y without error.
+        ``FELL`` where it is small enough for rounding to hide the way up; the best point is kept.
     trace : Trace
         The log evidence at each iteration.
     """
