@@ -9,8 +9,9 @@ from sklearn.linear_model import ARDRegression, BayesianRidge
 from noumena.core.errors import DataError
 from noumena.core.result import Status
 from noumena.models.evidence import METHODS, _better_without, maximise_evidence
-from noumena.models.evidence_model import FLOOR, EvidenceModel, MacKay, Rows, log_evidence, posterior
+from noumena.models.evidence_model import FLOOR, EvidenceModel, Rows, log_evidence, posterior
 from noumena.models.evidence_profile import best_noise, coordinates
+from noumena.models.evidence_steps import MacKay
 from noumena.models.second_moments import SecondMoments
 
 every_method = pytest.mark.parametrize("method", METHODS)

@@ -9,8 +9,9 @@ from jaxtyping import Bool, Float, Int
 from ..core.errors import DataError
 from ..core.result import Status, Trace
 from ..core.threads import one_blas_thread
-from .evidence_model import HELD, UNDETERMINED, EvidenceModel, Posterior, Rows, climb, log_evidence, posterior
+from .evidence_model import HELD, UNDETERMINED, EvidenceModel, Posterior, Rows, log_evidence, posterior
 from .evidence_profile import Profile, best_noise, best_ratio, coordinates, orthogonal
+from .evidence_steps import climb
 from .second_moments import SecondMoments
 
 METHODS = ("coordinate", "em", "mackay", "gradient")
