@@ -10,7 +10,7 @@ from ..models.augmented_regression import AugmentedRegression
 from ..models.augmented_rows import Rows
 
 #: Predictors within this of each other leave every row some chance of every class.
-_ORDINARY = 4.0
+_ORDINARY = 8.0
 #: Information about some direction of the weights below this share of that of rows between two classes.
 _CERTAIN = 1e-4
 
@@ -42,7 +42,7 @@ def refuse_separation(model: AugmentedRegression, rows: list[Rows], names: list[
     k, p = model.weights.shape
     information, gram = np.zeros((k * p, k * p)), sum(block.gram for block in rows)
     for block in rows:
-        hessian = row_information(model, block, False)
+        hessian = _information(model, block)
         for a in range(k):
             for b in range(k):
                 own = block.features.gram(block.weighted(hessian[:, a, b]))
@@ -65,6 +65,16 @@ def refuse_separation(model: AugmentedRegression, rows: list[Rows], names: list[
         f"the classes are told apart without error by {', '.join(guilty)} (perfect separation), so that the weights "
         'have no finite maximum: leave columns out, or use a prior (prior="ridge")'
     )
+
+
+def _information(model: AugmentedRegression, block: Rows) -> Float[np.ndarray, "rows K K"]:
+    """−∂² log p / ∂f² of each row, by hand where that is there."""
+    if model.likelihood.n_shape or not model.likelihood.has_newton:
+        return row_information(model, block, False)
+    f = block.features.predictors(model.weights)
+    weight = model.likelihood.working(block.y, f, None, model.scale, model.shape, True).weight
+    assert weight is not None
+    return np.reshape(weight, (-1, 1, 1))
 
 
 def _separating(rows: list[Rows], intercept: bool) -> Float[np.ndarray, " p"] | None:
