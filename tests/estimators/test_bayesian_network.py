@@ -2,11 +2,14 @@
 
 import gzip
 import itertools
+from datetime import date
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import polars
+import pyarrow as pa
 import pytest
 
 import noumena as nm
@@ -16,6 +19,7 @@ from noumena.core.expectation import expectation
 from noumena.core.lanes import stack
 from noumena.core.model import Fixed
 from noumena.core.result import Status
+from noumena.models import network_conflicts
 from noumena.models.network import Graph, Network
 from noumena.models.network_queries import completed, completions, joint_posterior, posteriors
 from sample_networks import YES_NO, asia, enumerated, evidence_rows, random_network, with_holes
@@ -268,6 +272,27 @@ def test_imputations_and_samples():
     assert 0 < chance < 1
 
 
+def test_imputed_columns_keep_their_types():
+    cells = {"c": ["a", "b", None, "a"] * 10, "n": [1, 2, None, 1] * 10, "t": [True, None, False, True] * 10}
+    kinds = {"c": pd.CategoricalDtype(["b", "a", "z"], ordered=True), "n": "Int64", "t": "boolean", "s": "string"}
+    frame = pd.DataFrame(
+        {name: pd.array((cells | {"s": cells["c"]})[name], dtype=kind) for name, kind in kinds.items()}
+    )
+    bn = nm.BayesianNetwork(None).fit(frame)
+    filled = bn.impute(frame)
+    assert (filled.dtypes == frame.dtypes).all()
+    pd.testing.assert_frame_equal(filled[frame.notna().all(axis=1)], frame.dropna())
+    # a type that does not hold what is filled in gives way
+    row = pd.DataFrame({"c": pd.Categorical([None], categories=["a"]), "n": [2], "t": [True], "s": ["b"]})
+    known = nm.BayesianNetwork([("s", "c"), ("s", "n"), ("s", "t")], prior=0.1).fit(frame)
+    assert known.impute(row)["c"].tolist() == ["b"]
+    kinds = {"c": polars.Enum(["b", "a", "z"]), "n": polars.Int8, "t": polars.Boolean}
+    table = polars.DataFrame(cells, schema=kinds)
+    assert nm.BayesianNetwork(None).fit(table).impute(table).schema == table.schema
+    arrow = pa.table({"c": pa.array(cells["c"]).dictionary_encode(), "n": pa.array(cells["n"], pa.int8())})
+    assert nm.BayesianNetwork(None).fit(arrow).impute(arrow).schema == arrow.schema
+
+
 def test_a_target_is_predicted_from_the_others():
     bn = asia()
     frame = bn.sample(300, random_state=0).to_pandas()
@@ -320,6 +345,11 @@ def test_criteria():
         ({"prior": -1.0}, "prior of 'a' must be a count of at least 0"),
         ({"states": {"a": ["x", "y"]}, "table": {"a": ["x", "z"]}}, "column 'a' holds 'z' at row 1"),
         ({"table": {"a": ["x", "x"]}}, r"column 'a' has one state only"),
+        (
+            {"table": {"a": pd.to_datetime(["2020-01-01", "2020-01-02"])}},
+            r"column 'a' holds dates or times \(timestamp",
+        ),
+        ({"table": {"a": [date(2020, 1, 1), None]}}, r"column 'a' holds dates or times \(date32"),
         ({"states": {"a": ["x", "y", "x"]}}, "node 'a' has the state 'x' more than once: list each state once"),
         (
             {"structure": {"a": [], "b": ["a"], "c": ["h"]}, "hidden": {"h": ["low", "low"]}},
@@ -337,6 +367,37 @@ def test_bad_input(settings, message):
 def test_known_tables_with_a_state_twice_are_refused():
     with pytest.raises(nm.NetworkError, match="node 'a' has the state 'yes' more than once"):
         nm.BayesianNetwork.from_tables({"a": []}, {"a": [0.5, 0.5]}, {"a": ["yes", "yes"]})
+
+
+def test_columns_of_many_values_are_refused():
+    frame = pd.DataFrame({"a": ["x", "y"] * 150, "weight": np.linspace(50, 90, 300)})
+    message = r"column 'weight' has 300 different values, more than the 200 that .*: leave it out, or put classes in"
+    with pytest.raises(nm.DataError, match=message):
+        nm.BayesianNetwork({"a": [], "weight": ["a"]}).fit(frame)
+
+
+def test_the_findings_that_exclude_each_other_are_named(monkeypatch):
+    bn = asia()
+    with pytest.raises(nm.NetworkError, match=r"the evidence \(tub='yes', either='no'\) has probability 0"):
+        bn.query(evidence={"smoke": "yes", "tub": "yes", "either": "no", "dysp": "yes"})
+    monkeypatch.setattr(network_conflicts, "_MOST_ENTRIES", 0)  # one table excludes them: no sums are needed
+    with pytest.raises(nm.NetworkError, match=r"the evidence \(tub='yes', either='no'\) has probability 0"):
+        bn.query(evidence={"smoke": "yes", "tub": "yes", "either": "no", "dysp": "yes"})
+    monkeypatch.undo()
+    chain = nm.BayesianNetwork.from_tables(
+        {"a": [], "b": ["a"], "c": ["b"], "d": ["c"]},
+        {"a": [0.5, 0.5], "b": np.eye(2), "c": np.eye(2), "d": [[0.5, 0.5]] * 2},
+        dict.fromkeys("abcd", (0, 1)),
+    )
+    frame = pd.DataFrame({"a": [1, 0, 0], "c": [1, 0, 1], "d": [1, 1, 1]})
+    with pytest.raises(nm.NetworkError, match=r"row 2 \(a=0, c=1\) has probability 0"):
+        chain.posterior(frame)
+    with pytest.raises(nm.NetworkError, match=r"the evidence \(a=0, soft evidence on 'b'\) has probability 0"):
+        chain.query(["d"], {"a": 0}, soft_evidence={"b": [0, 1]})
+    fixed = nm.BayesianNetwork({"a": [], "c": ["a"], "d": ["c"]}, fixed={"c": np.eye(2)}, states={"d": (0, 1)})
+    doubled = pd.concat([frame[:2]] * 20 + [frame[2:]] * 2, ignore_index=True)
+    with pytest.raises(nm.DataError, match=r"row 40 \(a=0, c=1\) is impossible under the fixed tables"):
+        fixed.fit(doubled)
 
 
 def test_bad_questions():

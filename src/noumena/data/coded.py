@@ -117,7 +117,8 @@ def _arrow(series: Any, column: str) -> Any:
 def _listed(values: list[Any], column: str) -> Any:
     import pyarrow
 
-    missing = [value is None or value != value or type(value).__name__ in ("NAType", "NaTType") for value in values]
+    # pandas.NA first: it has no truth value, nor has what it is compared with
+    missing = [type(value).__name__ in ("NAType", "NaTType") or value is None or value != value for value in values]
     values = [None if gone else value for value, gone in zip(values, missing, strict=True)]
     try:
         return pyarrow.array(values)

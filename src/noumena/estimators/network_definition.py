@@ -132,10 +132,12 @@ class NetworkDefinition(NetworkAnswers):
         plan = self._graph.plan(np.flatnonzero(~np.isnan(x).all(axis=0)).tolist())
         refuse_too_large(plan, self.nodes_, x)
         pseudo = Fixed(self._pseudo())
-        return [Network(self._first_tables(problem, rng), pseudo, self._graph, plan) for _ in range(n_init)]
+        return [
+            Network(self._first_tables(problem, pseudo.value, rng), pseudo, self._graph, plan) for _ in range(n_init)
+        ]
 
-    def _first_tables(self, problem: Problem, rng: np.random.Generator) -> Tables:
-        """Shares of the rows where a table's nodes are all seen; random ones where one is never."""
+    def _first_tables(self, problem: Problem, pseudo: Tables, rng: np.random.Generator) -> Tables:
+        """Shares of the rows where a table's nodes are all seen, and of prior counts; random ones where one is never."""
         graph, x = self._graph, problem.table.to_array()
         weight = np.ones(len(x)) if problem.weight is None else problem.weight
         tables = []
@@ -146,7 +148,8 @@ class NetworkDefinition(NetworkAnswers):
                 tables.append(checked_table(self._said_of(table, self.fixed or {}, "fixed"), shape, self.nodes_[node]))
                 continue
             owners = [v for v, own in enumerate(graph.table_of) if own == table]
-            count = np.full(shape, 1.0 / shape[-1])
+            # without a prior, a row that is shared out keeps entries off 0, where EM would leave them
+            count = np.where(pseudo[table] > 0, pseudo[table], 1.0 / shape[-1])
             hidden = False
             for owner in owners:
                 cells = x[:, graph.scopes[owner]]
