@@ -162,6 +162,21 @@ def test_query_prints_marginals(model):
     assert run("query", model).stdout.count("\n") == 1 + 7
 
 
+def test_query_answers_approximately_where_it_is_asked_to(bif, network):
+    """Rain, sprinkler and grass are joined by two paths: loopy propagation is approximate, and says so."""
+    bound = network.lower_bound({"grass": "2"})
+    assert bound < np.log(network.probability({"grass": "2"}))
+    for method, of_evidence in (("loopy", ""), ("mean-field", f", of log probability {bound:.6g} nats at least")):
+        result = run("query", bif, "--evidence", "grass=2", "--nodes", "rain", "--method", method)
+        assert result.stdout.startswith(f"given grass = 2{of_evidence}\n")
+        assert "warning: " + method.replace("-", " ") in result.stderr
+        with pytest.warns(noumena.NoumenaWarning):
+            wanted = network.query(["rain"], {"grass": "2"}, method=method)["rain"]
+        found = dict(re.findall(r"(TRUE|FALSE) +([\d.]+)$", result.stdout, re.MULTILINE))
+        assert found == {state: f"{p:.6f}" for state, p in wanted.items()}
+    assert "'exact', 'loopy', 'mean-field'" in run("query", bif, "--method", "sampling", code=2).stderr
+
+
 def test_query_answers_of_bif_files_and_writes_tables(bif, network):
     run("query", bif, "--evidence", "grass=0", "--evidence", "rain=FALSE", "--out", "q.csv")
     table = pd.read_csv("q.csv")

@@ -1,11 +1,18 @@
 """``noumena query``: what a Bayesian network says of its nodes, given others."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .options import Debug, Force, Model, equations, names
+
+
+class Method(StrEnum):
+    exact = "exact"
+    loopy = "loopy"
+    mean_field = "mean-field"
 
 
 def query(
@@ -22,6 +29,12 @@ def query(
         str | None,
         typer.Option(metavar="A,B,...", show_default=False, help="Nodes to tell of. [default: all that are not known]"),
     ] = None,
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="Loopy belief propagation and mean field are approximations, for networks too large for exact answers."
+        ),
+    ] = Method.exact,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -41,7 +54,8 @@ def query(
     noumena query asia.noumena --evidence dysp=yes,smoke=no --nodes bronc
     noumena query asia.bif --evidence dysp=yes --out marginals.csv
 
-    All other nodes are summed out, exactly. A stored MODEL is one of `noumena fit --model network`.
+    All other nodes are summed out, exactly unless --method says otherwise. A stored MODEL is one of
+    `noumena fit --model network`.
     """
     import pyarrow as pa
 
@@ -66,7 +80,7 @@ def query(
         state = state_meant(estimator.states_.get(node, ()), said)
         known[node] = said if state is None else state  # refused by the network, in its words
     wanted = names(nodes) or [node for node in estimator.nodes_ if node not in known]
-    marginals = estimator.query(wanted, evidence=known)
+    marginals = estimator.query(wanted, evidence=known, method=method.value)
     if out is not None:
         rows = [(node, level_name(s), chance) for node, own in marginals.items() for s, chance in own.items()]
         columns = zip(*rows, strict=True) if rows else ((), (), ())
@@ -74,5 +88,10 @@ def query(
         return
     if known:
         said = ", ".join(f"{node} = {level_name(state)}" for node, state in known.items())
-        console().print(f"given {said}, of probability {estimator.probability(known):.6g}\n", soft_wrap=True)
+        probable = {
+            Method.exact: lambda: f", of probability {estimator.probability(known):.6g}",
+            Method.loopy: lambda: "",
+            Method.mean_field: lambda: f", of log probability {estimator.lower_bound(known):.6g} nats at least",
+        }
+        console().print(f"given {said}{probable[method]()}\n", soft_wrap=True)
     print_marginals(marginals)
