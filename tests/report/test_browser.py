@@ -81,10 +81,17 @@ def pages(holes, swept, tmp_path_factory):
     structure = {"q0": ["town"], "q1": ["q0", "h"], HOSTILE: ["town", "h"]}
     network = nm.BayesianNetwork(structure, hidden={"h": 2}, prior=1.0, n_init=1, random_state=0).fit(answers)
     write_report(network, answers, folder / "network.html", title="W" * 200)
+    items = pd.DataFrame(
+        rng.normal(size=(200, 3)) @ rng.normal(size=(3, 12)) + rng.normal(size=(200, 12)), columns=names
+    )
+    items = items.mask(rng.random(items.shape) < 0.02)
+    pattern = {HOSTILE: names[:5] + names[11:], "W" * 60: names[4:9], "third": names[8:11]}
+    factors = nm.FactorAnalysis(pattern=pattern, max_iter=20, tol=0).fit(items)
+    write_report(factors, items, folder / "factors.html", title="W" * 200, standard_errors=False)
     return folder
 
 
-@pytest.mark.parametrize("name", ["four", "twelve", "levels", "regression", "network"])
+@pytest.mark.parametrize("name", ["four", "twelve", "levels", "regression", "network", "factors"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows_and_the_console_stays_silent(pages, tmp_path, name, width):
     page = (pages / f"{name}.html").read_text(encoding="utf-8")

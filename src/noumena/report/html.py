@@ -9,7 +9,8 @@ import jinja2
 
 from ..estimators.inputs import row_weights
 from ..estimators.storage import OutputError, write_atomically
-from . import mixture_page, network_page, regression_page
+from . import factors_page, mixture_page, network_page, regression_page
+from .factors import factors_taken_apart, is_factors
 from .fitted import taken_apart
 from .network import is_network
 from .regression import is_regression, regression_taken_apart
@@ -36,7 +37,8 @@ def write_report(
     ----------
     estimator : estimator
         Fitted: `GaussianMixture`, `Mixture`, `LatentClassAnalysis`, `BernoulliMixture`, `PoissonMixture`,
-        `StudentTMixture`, `RegressionMixture` or `BayesianNetwork`.
+        `StudentTMixture`, `MixtureOfFactorAnalyzers`, `RegressionMixture`, `BayesianNetwork`, `FactorAnalysis`,
+        `ProbabilisticPCA` or `BayesianPCA`.
     X : table
         The rows that it was fitted on (or others with the same columns; the report says so then). All numbers are of
         all rows; the drawings show at most 5,000 of them.
@@ -84,6 +86,12 @@ def write_report(
     elif regression:
         answered = regression_taken_apart(estimator, X, y, "the report", sample_weight)
         values = regression_page.contents(answered, X, selection, standard_errors, title)
+    elif is_factors(estimator):
+        factors = factors_taken_apart(estimator, "the report")
+        table = estimator._table(X)
+        weight = row_weights(sample_weight, table.n_rows)
+        page = "factors.html.j2"
+        values = factors_page.contents(factors, X, table, weight, selection, standard_errors, title)
     else:
         fitted = taken_apart(estimator, "the report")
         table = estimator._table(X)

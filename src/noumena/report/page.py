@@ -8,11 +8,12 @@ import numpy as np
 
 from ..core.errors import NoumenaError
 from . import tables
+from .candidates import CRITERIA, sized
 from .digits import count, number, percent
 from .embed import embedded
 from .fitted import Fitted
 from .membership import Membership
-from .plots import CRITERIA, plot, plot_trace
+from .plots import plot, plot_trace
 from .provenance import parameters, program, versions
 from .words import Warned, outcome
 
@@ -94,7 +95,9 @@ def key_figures(fitted: Fitted, members: Membership, of: str) -> list[dict[str, 
         What the log likelihood is that of.
     """
     estimator = fitted.estimator
-    structure = estimator.covariance if fitted.dependent else ""
+    structure = getattr(estimator, "covariance", "") if fitted.dependent else ""
+    if fitted.dependent and hasattr(estimator, "n_factors"):
+        structure = count(estimator.n_factors, "factor")
     deviance = -2 * members.log_likelihood
     bic = deviance + estimator.n_parameters_ * np.log(members.total_weight)
     icl = bic - 2 * members.log_certainty
@@ -131,8 +134,9 @@ def selection_shown(selection: Any) -> dict[str, Any]:
     return {
         "rows": rows,
         "heads": heads,
+        "sized": f"{sized(selection)[1]}s",
         "structures": len({row["structure"] for row in rows}) > 1,
         "word": word,
         "better": "higher" if higher else "lower",
-        "plot": embedded(plot(selection), f"{word} against the number of components"),
+        "plot": embedded(plot(selection), f"{word} against the number of {sized(selection)[1]}s"),
     }

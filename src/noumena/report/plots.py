@@ -17,7 +17,10 @@ from matplotlib.ticker import MaxNLocator
 from ..data.columns import positions
 from ..data.table import Table, read_table
 from ..estimators.inputs import row_weights
+from .candidates import CRITERIA, sized, usable
 from .digits import count, number, percent
+from .factor_plots import factor_plot
+from .factors import factors_taken_apart, is_factors
 from .fitted import Ellipsoids, FittedMixture, taken_apart
 from .levels import draw_levels, fitting, level_bars, levels_size
 from .marginals import MOST_PANELS, draw_panels, panels, panels_size
@@ -31,13 +34,6 @@ from .style import ACCENT, COLOURS, INK, MUTED, SMALL, colour, dress, key, label
 
 #: Columns of which every pair is drawn; more are projected.
 MOST_PAIRS = 6
-#: How a criterion is read.
-CRITERIA = {
-    "bic": ("bic", "BIC", False),
-    "icl": ("icl", "ICL", False),
-    "aic": ("aic", "AIC", False),
-    "cv": ("cv_log_likelihood", "held-out log likelihood per row", True),
-}
 _MOST_PATTERNS, _MOST_COLUMNS = 12, 20
 
 
@@ -50,7 +46,7 @@ def plot(
     sample_weight: Any = None,
     evidence: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Draw a fitted mixture over its data, a Bayesian network, or a selection.
+    """Draw a fitted mixture over its data, a factor model, a Bayesian network, or a selection.
 
     Columns that are normals, or t distributions, in every component: one as a histogram with the components' densities;
     two to six as every pair, with the 95% ellipse of each component; more as the plane in which the components differ
@@ -60,15 +56,19 @@ def plot(
     Mixtures of regressions: the response against each regressor with what each component expects, the other regressors
     at their means or most common levels; then the weights along each concomitant variable.
 
+    Factor models: the standardised loadings, columns of one factor side by side, with the communalities and, where
+    factors correlate, their correlations; of more than 40 columns those with the highest communalities. With a table
+    and two factors or more, also the rows in the plane of the first two, with the directions of the columns.
+
     Bayesian networks: parents above their children, each node with the marginal probabilities of its states where there
     are at most 40 nodes. No table is needed.
 
     Parameters
     ----------
-    subject : mixture estimator, BayesianNetwork or Selection
+    subject : mixture estimator, factor model, BayesianNetwork or Selection
     X : table
-        The rows to draw, for a mixture: at most 5,000, a random sample of more. Rows without any observed cell are left
-        out.
+        The rows to draw: at most 5,000, a random sample of more. Rows without any observed cell are left out. Mixtures
+        need them.
     y : array or str, optional
         For a mixture of regressions: the responses, or the name of their column in ``X``.
     columns : sequence of str or int, optional
@@ -105,6 +105,11 @@ def plot(
         return regression_plot(regression_taken_apart(subject, X, y, "plot", sample_weight), columns)
     if y is not None:
         raise TypeError(f"plot: a {type(subject).__name__} has no response: leave y out")
+    if is_factors(subject):
+        if sample_weight is not None:
+            raise TypeError(f"plot: a {type(subject).__name__} is drawn without weights: leave sample_weight out")
+        factors = factors_taken_apart(subject, "plot")
+        return factor_plot(factors, None if X is None else subject._table(X), columns)
     fitted = taken_apart(subject, "plot")
     if X is None:
         raise TypeError(f"plot({type(subject).__name__}) needs the table to draw: plot(estimator, X)")
@@ -182,19 +187,12 @@ def ranking(fitted: FittedMixture, drawn: Drawn) -> list[int]:
     return np.argsort(-separation_by_columns(drawn, levels), kind="stable").tolist()
 
 
-def usable(selection: Any) -> np.ndarray:
-    """Which candidates of a selection can be compared, shape (n_candidates,)."""
-    column, _, _ = CRITERIA[selection.criterion]
-    values = np.array(selection.table_.column(column).to_pylist(), dtype=float)
-    bad = {"degenerate", "not_finite", "failed"}
-    return np.isfinite(values) & ~np.isin(selection.table_.column("status").to_pylist(), sorted(bad))
-
-
 def _plot_selection(selection: Any) -> Figure:
-    """The criterion against the number of components, one line per covariance structure."""
+    """The criterion against the number of components or factors, one line per covariance structure."""
     column, word, higher = CRITERIA[selection.criterion]
+    of, noun = sized(selection)
     table, good = selection.table_, usable(selection)
-    size = np.array(table.column("n_components").to_pylist())
+    size = np.array(table.column(of).to_pylist())
     structure = np.array(
         table.column("covariance").to_pylist() if "covariance" in table.column_names else [""] * len(size), dtype=object
     )
@@ -205,7 +203,7 @@ def _plot_selection(selection: Any) -> Figure:
     figure = new_figure(4.8, 3.4 + 0.22 * -(-len(structures) // 5))
     axes = figure.subplots()
     dress(axes, grid=True)
-    label(axes, x="number of components", y=f"{word} ({'higher' if higher else 'lower'} is better)")
+    label(axes, x=f"number of {noun}s", y=f"{word} ({'higher' if higher else 'lower'} is better)")
     for k, name in enumerate(structures):
         rows = np.flatnonzero((structure == name) & good)
         rows = rows[np.argsort(size[rows])]
@@ -218,7 +216,7 @@ def _plot_selection(selection: Any) -> Figure:
     if best is not None:
         axes.scatter(size[best], value[best], s=130, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=5)
         with_structure = f"{structure[best]} with " if named else ""
-        title(axes, f"best: {with_structure}{count(int(size[best]), 'component')}, {word} {number(value[best], 1)}")
+        title(axes, f"best: {with_structure}{count(int(size[best]), noun)}, {word} {number(value[best], 1)}")
         flip = -1.0 if higher else 1.0
         if _zoom(axes, flip * value[good], flip * value[good & (structure == structure[best])]):
             notes.append("far worse candidates lie beyond the frame")
@@ -235,7 +233,7 @@ def _plot_selection(selection: Any) -> Figure:
     if not good.all():
         notes.append(f"{count(int((~good).sum()), 'degenerate or failed candidate')} left out")
     if notes:
-        axes.set_xlabel("\n".join(["number of components", *(f"({note})" for note in notes)]))
+        axes.set_xlabel("\n".join([f"number of {noun}s", *(f"({note})" for note in notes)]))
     return figure
 
 
@@ -267,6 +265,7 @@ def plot_trace(estimator: Any) -> Figure:
     """
     objective, accepted = np.asarray(estimator.trace_.objective, float), np.asarray(estimator.trace_.accepted, bool)
     word = "log posterior" if getattr(estimator, "prior", None) is not None else "log likelihood"
+    word = "lower bound" if hasattr(estimator, "lower_bound_") else word
     figure = new_figure(4.8, 4.2)
     upper, lower = figure.subplots(2, 1, sharex=True)
     iteration = np.arange(len(objective))

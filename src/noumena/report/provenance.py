@@ -56,7 +56,9 @@ def program(estimator: Any, X: Any, weight: np.ndarray | None, selection: Any, r
     """
     weighted = "" if weight is None else ", sample_weight=weight"
     answered = "" if response is None else ", y=y"
-    swept = {"n_components", "covariance"} if selection is not None else set()
+    swept = {"n_components", "covariance", "n_factors"} & {
+        *([] if selection is None else selection.table_.column_names)
+    }
     arguments = ", ".join(
         f"{one['name']}={one['code']}" for one in parameters(estimator) if one["set"] and one["name"] not in swept
     )
@@ -78,11 +80,11 @@ def program(estimator: Any, X: Any, weight: np.ndarray | None, selection: Any, r
         return "\n".join(lines)
     tried = {
         name: list(dict.fromkeys(selection.table_.column(name).to_pylist()))
-        for name in ("n_components", "covariance")
-        if name in selection.table_.column_names
+        for name in ("n_components", "covariance", "n_factors")
+        if name in swept
     }
     lines += [
-        f"best = nm.select(\n    {model}, table,",
+        f"best = nm.{'select_factors' if 'n_factors' in swept else 'select'}(\n    {model}, table,",
         *(f"    {name}={values!r}," for name, values in tried.items()),
         f"    criterion={selection.criterion!r}{answered}{weighted},\n)",
         f'write_report(best.estimator_, table, "report.html"{answered}, selection=best{weighted})',

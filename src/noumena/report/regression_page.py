@@ -118,7 +118,7 @@ def _warnings(fitted: FittedRegression, members: Membership, selection: Any, pro
             Warned(f"Component {k} is expected to hold {rows} rows: fewer than {least}, too few for its coefficients.")
         )
     told += row_warnings(fitted, members, "fewer components or regressors")
-    return told + closing_warnings(fitted, members, selection, problem)
+    return told + closing_warnings(estimator, members.log_likelihood, selection, problem)
 
 
 def _coefficient_table(fitted: FittedRegression, errors: Any) -> list[dict]:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from ..data.summary import Summary
+from .candidates import CRITERIA, sized, usable
 from .digits import decimals_for, number, percent, plus_minus, significant
 from .fitted import Column, Fitted, FittedMixture
 from .membership import Membership
-from .plots import CRITERIA, usable
 from .rows import Missing
 from .style import shown
 
@@ -314,24 +314,31 @@ def selection_table(selection: Any) -> tuple[list[dict], list[str]]:
     values = np.array([np.nan if row[column] is None else row[column] for row in rows], dtype=float)
     order = np.lexsort((np.where(good, -values if higher else values, np.inf), ~good))
     best = values[order[0]] if good.any() else np.nan
-    others = [name for name in ("bic", "icl", "aic") if name != column]
+    heywood = any(row.get("heywood") for row in rows)
+    others = [name for name in ("bic", "icl", "aic") if name != column and name in selection.table_.column_names]
     out = []
     for i in order:
         row = rows[i]
         out.append(
             {
                 "structure": str(row.get("covariance", "")),
-                "size": row["n_components"],
+                "size": row[sized(selection)[0]],
                 "cells": [
                     number(float(values[i]), 4 if higher else 1) if good[i] else "–",
                     number(float(abs(values[i] - best)), 4 if higher else 1) if good[i] else "–",
                     number(row["log_likelihood"], 1),
                     f"{row['n_parameters']:,}",
                     *(number(row[name], 1) for name in others),
+                    *([str(row["heywood"])] if heywood else []),
                     f"{row['n_iter']:,}",
                 ],
                 "status": str(row["status"]).replace("_", " "),
                 "good": bool(good[i]),
             }
         )
-    return out, [label, "to the best", "log likelihood", "parameters", *(name.upper() for name in others), "iterations"]
+    return out, [
+        *(label, "to the best", "log likelihood", "parameters"),
+        *(name.upper() for name in others),
+        *(["columns without noise"] if heywood else []),
+        "iterations",
+    ]

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..core.result import Status
 from ..data.summary import Summary
+from .candidates import CRITERIA, sized, usable
 from .digits import count, number, percent
 from .fitted import Fitted, FittedMixture
 from .membership import CERTAIN, Membership
-from .plots import CRITERIA, usable
 from .rows import Missing
 
 #: Fewer rows than this tell no parameter.
@@ -49,6 +49,8 @@ def families_in_words(fitted: FittedMixture) -> str:
         told = next(iter(seen))
     if not fitted.dependent:
         return f"Components: {told}."
+    if hasattr(fitted.estimator, "n_factors"):
+        return f"Components: factor analysers with {count(fitted.estimator.n_factors, 'factor')}."
     structure, widest = str(fitted.estimator.covariance), max(len(one.columns) for one in fitted.ellipsoids)
     covariances = f"{structure}: {structure_in_words(structure, widest)}"
     if len(seen) == 1 and told == "normal":
@@ -93,14 +95,17 @@ def warnings_in_words(
     error_problem: str | None = None,
 ) -> list[Warned]:
     """Everything that should be known before the numbers are used; the gravest first."""
-    simpler = "fewer components or a simpler covariance structure" if fitted.dependent else "fewer components"
+    simpler = "fewer components"
+    if fitted.dependent:
+        few = "factors" if hasattr(fitted.estimator, "n_factors") else "a simpler covariance structure"
+        simpler = f"fewer components or {few}"
     return [
         *fit_warnings(fitted.estimator),
         *(Warned(text, grave=True) for text in _collapsed(fitted, summary)),
         *_small(fitted, members),
         *row_warnings(fitted, members, simpler),
-        *_holes(fitted.names, missing),
-        *closing_warnings(fitted, members, selection, error_problem),
+        *hole_warnings(fitted.names, missing, "the probabilities there are the weights"),
+        *closing_warnings(fitted.estimator, members.log_likelihood, selection, error_problem),
     ]
 
 
@@ -119,14 +124,8 @@ def row_warnings(fitted: Fitted, members: Membership, simpler: str) -> list[Warn
     simpler : str
         What would need fewer rows.
     """
-    told, estimator, n = [], fitted.estimator, members.n_rows
-    if members.total_weight < 5 * estimator.n_parameters_:
-        told.append(
-            Warned(
-                f"{count(estimator.n_parameters_, 'free parameter')} for {count(n, 'row')}: fewer than 5 rows for "
-                f"each. {simpler[0].upper()}{simpler[1:]} will generalise better."
-            )
-        )
+    n = members.n_rows
+    told = few_rows(fitted.estimator.n_parameters_, members.total_weight, n, simpler)
     if len(fitted.weights) > 1 and members.uncertain > 0.1 * n:
         told.append(
             Warned(
@@ -137,21 +136,38 @@ def row_warnings(fitted: Fitted, members: Membership, simpler: str) -> list[Warn
     return told
 
 
+def few_rows(n_parameters: int, total_weight: float, n_rows: int, simpler: str) -> list[Warned]:
+    """Whether there are fewer than 5 rows for each parameter."""
+    if total_weight >= 5 * n_parameters:
+        return []
+    return [
+        Warned(
+            f"{count(n_parameters, 'free parameter')} for {count(n_rows, 'row')}: fewer than 5 rows for each. "
+            f"{simpler[0].upper()}{simpler[1:]} will generalise better."
+        )
+    ]
+
+
 def closing_warnings(
-    fitted: Fitted, members: Membership, selection: Any = None, error_problem: str | None = None
+    estimator: Any,
+    log_likelihood: float,
+    selection: Any = None,
+    error_problem: str | None = None,
+    what: str = "mixture",
+    otherwise: str = "weighted or labelled",
 ) -> list[Warned]:
     """Other rows than those of the fit; what the sweep leaves open; why there are no standard errors."""
-    told, estimator = [], fitted.estimator
-    if not np.isclose(members.log_likelihood, estimator.log_likelihood_, rtol=1e-7, atol=1e-6):
+    told = []
+    if not np.isclose(log_likelihood, estimator.log_likelihood_, rtol=1e-7, atol=1e-6):
         told.append(
             Warned(
-                "These are not the rows that the mixture was fitted on, or they were weighted or labelled at the fit: "
-                f"its own log likelihood was {number(estimator.log_likelihood_, 2)}, that of these rows is "
-                f"{number(members.log_likelihood, 2)}."
+                f"These are not the rows that the {what} was fitted on, or they were {otherwise} at the fit: its own "
+                f"log likelihood was {number(estimator.log_likelihood_, 2)}, that of these rows is "
+                f"{number(log_likelihood, 2)}."
             )
         )
     if selection is not None:
-        told += _sweep(selection)
+        told += sweep_warnings(selection)
     if error_problem:
         told.append(Warned(f"There are no standard errors: {error_problem}"))
     return told
@@ -160,9 +176,13 @@ def closing_warnings(
 def _small(fitted: FittedMixture, members: Membership) -> list[Warned]:
     """Components that hold too few rows for what is estimated at once: a mean and covariance, or shares of levels."""
     joint = max((len(one.columns) for one in fitted.ellipsoids if one.dependent), default=0)
+    what = f"the means and covariances of {count(joint, 'column')}"
+    if hasattr(fitted.estimator, "n_factors"):  # in place of whole covariances
+        joint = fitted.estimator.n_factors
+        what = f"the loadings of {count(joint, 'factor')}"
     levels = max((len(one.levels or ()) for one in fitted.columns), default=0)
     least = max(_LEAST_ROWS, levels, 2 * (joint + 1))
-    what = f"the means and covariances of {count(joint, 'column')}" if least == 2 * (joint + 1) else "its parameters"
+    what = what if least == 2 * (joint + 1) else "its parameters"
     small = np.flatnonzero(members.expected[: len(fitted.weights)] < least)
     if len(small) > _MOST_SMALL:
         which = ", ".join(map(str, small[:20])) + (f" and {len(small) - 20} more" if len(small) > 20 else "")
@@ -205,7 +225,8 @@ def _collapsed(fitted: FittedMixture, summary: Summary) -> list[str]:
     return [told[k] for k in sorted(told)]
 
 
-def _holes(names: list[str], missing: Missing) -> list[Warned]:
+def hole_warnings(names: list[str], missing: Missing, then: str) -> list[Warned]:
+    """Columns of which most cells are missing, and rows without any; ``then`` says what is told of these."""
     told = []
     share = missing.per_column / missing.n_rows
     if (share > 0.5).any():
@@ -221,21 +242,23 @@ def _holes(names: list[str], missing: Missing) -> list[Warned]:
         told.append(
             Warned(
                 f"{count(missing.empty_rows, 'row')} without any observed cell "
-                f"{'says' if missing.empty_rows == 1 else 'say'} nothing: the probabilities there are the weights."
+                f"{'says' if missing.empty_rows == 1 else 'say'} nothing: {then}."
             )
         )
     return told
 
 
-def _sweep(selection: Any) -> list[Warned]:
+def sweep_warnings(selection: Any) -> list[Warned]:
+    """What a selection leaves open."""
     told = []
     table, good = selection.table_, usable(selection)
-    sizes = np.array(table.column("n_components").to_pylist())
-    best = int(selection.estimator_.n_components)
+    of, noun = sized(selection)
+    sizes = np.array(table.column(of).to_pylist())
+    best = int(getattr(selection.estimator_, of))
     if best == sizes.max() and len(set(sizes.tolist())) > 1:
         told.append(
             Warned(
-                f"The best number of components, {best}, is the largest that was tried: try more before settling on it."
+                f"The best number of {noun}s, {best}, is the largest that was tried: try more before settling on it."
             )
         )
     if not good.all():
