@@ -85,3 +85,13 @@ def evidence_rows(network: Network, seed: int, n: int = 12) -> np.ndarray:
 def with_holes(table, share: float, seed: int) -> pd.DataFrame:
     frame = table.to_pandas()
     return frame.mask(np.random.default_rng(seed).random(frame.shape) < share)
+
+
+def divergence(truth: nm.BayesianNetwork, other: nm.BayesianNetwork) -> float:
+    """KL(p ‖ q) of two networks with the same edges: Σ over tables and parents' states of p(parents) · KL(row)."""
+    total = 0.0
+    for name, parents in truth.parents_.items():
+        p, q = truth.tables_[name], other.tables_[name]
+        each = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0) / q), 0.0).sum(axis=-1)
+        total += float(((truth.joint(parents) if parents else 1.0) * each).sum())
+    return total
