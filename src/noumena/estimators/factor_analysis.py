@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data.columns import positions
 from ..families.factor_chart import determined, standardised, uncorrelated
-from ..families.factor_structure import FactorParameters, FactorStructure
+from ..families.factor_structure import LEAST_NOISE, FactorParameters, FactorStructure
 from ..models.factor import FactorModel
 from ..models.factor_coordinates import FactorCoordinates
 from ..models.factor_measures import FitMeasures, fit_measures
@@ -46,8 +46,8 @@ class FactorAnalysis(FactorEstimator):
         Of factors without a pattern. None is the canonical rotation, in which ΛᵀΨ⁻¹Λ is diagonal; oblimin has γ = 0
         (quartimin), promax the power 4. Rows are normalised as Kaiser does, and columns are standardised.
     min_noise : float, default=0.005
-        Least noise variance of a column, as a share of the column's variance. A column that ends there (a Heywood case)
-        is warned of.
+        Least noise variance of a column, as a share of the column's variance; 1e-10 where it is less. A column that
+        ends there (a Heywood case) is warned of.
     tol : float, default=1e-6
         Projected remaining gain in total log likelihood, in nats, at which the fit has converged. 0 runs exactly
         ``max_iter`` iterations.
@@ -141,7 +141,7 @@ class FactorAnalysis(FactorEstimator):
         q = len(free[0]) if free is not None else n_factors_of(1 if self.n_factors is None else self.n_factors, d, d)
         if free is not None and self.n_factors not in (None, q):
             raise ValueError(f"n_factors={self.n_factors}, but the pattern has {q} factors: drop one of the two")
-        return FactorStructure(q, noise_groups(self.noise_structure, d), free, bool(self.correlated), max(floor, 1e-12))
+        return FactorStructure(q, noise_groups(self.noise_structure, d), free, bool(self.correlated), max(floor, LEAST_NOISE))
 
     def _free_loadings(self, d: int, names: list[str]) -> tuple[tuple[bool, ...], ...]:
         if isinstance(self.pattern, Mapping):

@@ -35,7 +35,7 @@ class ProbabilisticPCA(FactorEstimator):
     loadings_ : array, shape (d, q)
         W, its columns at right angles, the longest first.
     noise_variance_ : float
-        σ².
+        σ²; at least 1e-10 of the columns' mean variance, so that a table of low rank has a likelihood.
     explained_variance_ : array, shape (q,)
         Variance of the columns along each axis, noise included; with complete cells, the eigenvalues of the covariance
         (divided by n).

@@ -9,6 +9,10 @@ from jaxtyping import Bool, Float
 from .normal_chart import LOG_2PI
 
 
+#: Noise below this share of a column's variance leaves too few digits to the log likelihood.
+LEAST_NOISE = 1e-10
+
+
 class FactorNatural(NamedTuple):
     """η of log p(x, z | θ) with z̃ = (1, z) and w̃_j = (μ_j, w_j), any leading axes.
 
@@ -27,9 +31,9 @@ class FactorNatural(NamedTuple):
 class FactorParameters(NamedTuple):
     """x = μ + Wz + ε, z ~ N(0, Φ), ε ~ N(0, diag ψ), in the frame; any leading axes.
 
-    Without zeros in W, a linear map of z changes nothing that is observed. EM keeps Φ free all the same, which takes it
-    to the maximum in fewer steps (parameter expansion: Liu, Rubin & Wu 1998, Biometrika 85:755), and Φ is made the
-    identity when all is done.
+    Without zeros in W, a linear map of z changes nothing that is observed. EM keeps Φ free all the same, since factors
+    of a wrong scale would else creep to the right one (parameter expansion: Liu, Rubin & Wu 1998, Biometrika 85:755),
+    and Φ is made the identity when all is done.
 
     Attributes
     ----------
@@ -77,7 +81,7 @@ class FactorStructure:
     noise: tuple[int, ...]
     free: tuple[tuple[bool, ...], ...] | None = None
     correlated: bool = True
-    floor: float = 1e-12
+    floor: float = LEAST_NOISE
 
     @property
     def n_columns(self) -> int:

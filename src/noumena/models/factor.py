@@ -121,9 +121,9 @@ class FactorModel(Model):
         return eqx.tree_at(lambda model: model.parameters, self, found)
 
     def magnitude(self, stats: FactorModelNatural) -> float:
-        # squares over the noise, which cancel where the factors explain nearly all
+        # squares over the noise, which cancel where the factors explain nearly all; sums over the factors round, too
         parts = jax.tree.map(lambda a, b: float(np.sum(np.abs(a * b))), self.natural(), stats)
-        return sum(jax.tree.leaves(parts))
+        return (self.structure.n_factors + 1) * sum(jax.tree.leaves(parts))
 
     def n_parameters(self) -> int:
         """Free parameters."""
