@@ -33,13 +33,14 @@ def noumena(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Fit latent variable models, such as mixtures and Bayesian networks, to tables with missing cells.
+    """Fit latent variable models, such as mixtures, factors and Bayesian networks, to tables with missing cells.
 
     \b
     Examples:
     noumena fit penguins.csv --components 1:6 --covariance all
     noumena fit survey.csv --model latent-class --report survey.html
     noumena fit penguins.csv --model regression --response body_mass_g
+    noumena fit tests.csv --model factors --factors 1:6 --rotation varimax
     noumena fit answers.csv --model network --structure net.bif
     noumena predict penguins.noumena penguins.csv --out labels.csv
     noumena impute penguins.noumena penguins.csv --out filled.csv

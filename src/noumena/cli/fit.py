@@ -13,6 +13,7 @@ from .options import (
     Kind,
     Noise,
     ResponseFamily,
+    Rotation,
     Seed,
     Start,
     Table,
@@ -34,8 +35,10 @@ def fit(
             metavar="NAME",
             help="What is fitted. A mixture, named by its components: gaussian, normals; mixture, a family for each "
             "column, which may be text; latent-class, levels of items; bernoulli, columns of 0 and 1; poisson, counts; "
-            "student-t, normals with outliers; regression, regressions of one column on others. Or network, a Bayesian "
-            "network of columns with few levels.",
+            "student-t, normals with outliers; regression, regressions of one column on others; factor-mixture, factor "
+            "analysers, for many columns. Or network, a Bayesian network of columns with few levels. Or factors behind "
+            "columns of numbers: factors, factor analysis; pca, probabilistic principal components; bayesian-pca, as "
+            "many of them as the rows support.",
         ),
     ] = Kind.gaussian,
     components: Annotated[
@@ -126,11 +129,28 @@ def fit(
             "May be given again.",
         ),
     ] = None,
+    factors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="Q",
+            show_default=False,
+            help="Numbers of factors to try: 3, or 1:6 (factors, pca); the most that there may be (bayesian-pca); how "
+            "many in each component (factor-mixture). [default: 1:5; bayesian-pca: as many as there can be; "
+            "factor-mixture: 1]",
+        ),
+    ] = None,
+    rotation: Annotated[
+        Rotation | None,
+        typer.Option(
+            show_default=False,
+            help="Of factors: varimax keeps them uncorrelated, promax and oblimin let them correlate. [default: none]",
+        ),
+    ] = None,
     criterion: Annotated[
         Criterion,
         typer.Option(
             help="How to choose among several: bic; icl, which asks for well separated components; aic; or cv, the log "
-            "likelihood of held-out rows (5 folds).",
+            "likelihood of held-out rows (5 folds). Numbers of factors: bic or aic.",
         ),
     ] = Criterion.bic,
     columns: Annotated[
@@ -195,7 +215,7 @@ def fit(
             metavar="NATS",
             show_default=False,
             help="Stop when less log likelihood than this is still to be gained; 0 runs exactly --max-iter iterations. "
-            "[default: 0.0001; latent-class, regression: 0.000001]",
+            "[default: 0.0001; latent-class, regression, factors, pca: 0.000001]",
         ),
     ] = None,
     max_iter: Annotated[
@@ -204,7 +224,8 @@ def fit(
             min=1,
             metavar="INT",
             show_default=False,
-            help="Most iterations of each fit. [default: 1000; latent-class, regression: 5000]",
+            help="Most iterations of each fit. [default: 1000; latent-class, regression: 5000; factor-mixture: "
+            "2000; factors, pca, bayesian-pca: 10000]",
         ),
     ] = None,
     accelerate: Annotated[
@@ -240,9 +261,11 @@ def fit(
         --regressors flipper_length_mm,sex --components 1:3
     noumena fit answers.csv --model network --structure "class->a,class->b" \\
         --hidden class=3
+    noumena fit tests.csv --model factors --factors 1:6 --rotation oblimin
 
     Of mixtures, every number of components is tried with every covariance structure, and the one with the best
-    criterion is stored; of a network, the tables are learned, and its edges where --structure asks for that. Columns
+    criterion is stored; of factors, every number of them; of a network, the tables are learned, and its edges where
+    --structure asks for that. Columns
     that do not hold what the model takes are left out, which is said. Cells may be missing anywhere, but for covariates
     and a response: rows that lack one are left out, which is said.
 
@@ -260,7 +283,7 @@ def fit(
     import noumena
 
     from .conditional import say_lacking
-    from .kinds import TABULAR, Asked, estimator_for
+    from .kinds import FACTORS, TABULAR, Asked, estimator_for
     from .outcome import INTERRUPTED
     from .summary import interrupted, print_summary
     from .tables import check_output
@@ -280,8 +303,12 @@ def fit(
         concomitant=names(concomitant),
         structure=structure,
         hidden=hidden_nodes(hidden or ()),
+        factors=None if factors is None else sizes(factors, "factors"),
+        rotation=None if rotation is None else rotation.value,
+        starts=n_init is not None,
         columns=bool(wanted),
         labels=labels is not None,
+        criterion=criterion.value,
         of_mixtures=[
             option
             for option, given in (
@@ -317,6 +344,24 @@ def fit(
             out=out,
             report=report,
             prior=asked.prior,
+            **common,
+            **given,
+        )
+        return
+    if model in FACTORS:
+        from .factors import fit_factors
+
+        fit_factors(
+            table,
+            model,
+            factors=asked.factors,
+            rotation=asked.rotation,
+            criterion=asked.criterion,
+            columns=wanted,
+            drop=dropped,
+            weights=weights,
+            out=out,
+            report=report,
             **common,
             **given,
         )

@@ -21,9 +21,15 @@ ESTIMATORS = {
     Kind.student_t: noumena.StudentTMixture,
     Kind.regression: noumena.RegressionMixture,
     Kind.network: noumena.BayesianNetwork,
+    Kind.factors: noumena.FactorAnalysis,
+    Kind.pca: noumena.ProbabilisticPCA,
+    Kind.bayesian_pca: noumena.BayesianPCA,
+    Kind.factor_mixture: noumena.MixtureOfFactorAnalyzers,
 }
 #: Models whose columns may hold text.
 TABULAR = (Kind.mixture, Kind.latent_class)
+#: Models of one set of factors for all rows.
+FACTORS = (Kind.factors, Kind.pca, Kind.bayesian_pca)
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,12 @@ class Asked:
     structure : str or None
     hidden : dict
         From nodes that are never observed to their numbers of states.
-    columns, labels : bool
+    factors : list of int, or None
+        Numbers of factors to try.
+    rotation : str or None
+    starts, columns, labels : bool
         Whether they are asked for.
+    criterion : str
     of_mixtures : list of str
         Options for mixtures alone that are asked for.
     """
@@ -61,8 +71,12 @@ class Asked:
     concomitant: list[str]
     structure: str | None
     hidden: dict[str, int | None]
+    factors: list[int] | None
+    rotation: str | None
+    starts: bool
     columns: bool
     labels: bool
+    criterion: str
     of_mixtures: list[str]
 
     def check(self, asked: Kind) -> None:
@@ -86,6 +100,9 @@ class Asked:
             ("--concomitant", "concomitant", bool(self.concomitant)),
             ("--structure", "structure", self.structure is not None),
             ("--hidden", "hidden", bool(self.hidden)),
+            ("--factors", "n_factors", self.factors is not None),
+            ("--rotation", "rotation", self.rotation is not None),
+            ("--n-init", "n_init", self.starts),
         ):
             takers = [
                 one.value for one, estimator in ESTIMATORS.items() if parameter in signature(estimator).parameters
@@ -108,12 +125,30 @@ class Asked:
             raise typer.BadParameter("a count is for networks: write default or none", param_hint="'--prior'")
         if asked is Kind.network:
             self._check_network()
+        if asked in FACTORS:
+            self._check_factors(asked)
+        if asked is Kind.factor_mixture and self.factors is not None and len(self.factors) > 1:
+            raise typer.BadParameter(
+                "a mixture tries numbers of components: give one number of factors", param_hint="'--factors'"
+            )
         joint = any(len(columns) > 1 and family == "normal" for columns, family in self.families)
         if asked is Kind.mixture and self.covariance is not None and not joint:
             raise typer.BadParameter(
                 "in a mixture it is for columns that share a normal: name them, as in --family length,width=normal",
                 param_hint="'--covariance'",
             )
+
+    def _check_factors(self, asked: Kind) -> None:
+        if asked is Kind.bayesian_pca and self.factors is not None and len(self.factors) > 1:
+            raise typer.BadParameter(
+                "bayesian-pca finds the number of factors by itself: give the most that there may be",
+                param_hint="'--factors'",
+            )
+        others = [option for option in self.of_mixtures if option != "--criterion"]
+        if others:
+            raise typer.BadParameter(f"{asked.value} has none: leave it out", param_hint=f"'{others[0]}'")
+        if self.criterion not in ("bic", "aic"):
+            raise typer.BadParameter("numbers of factors are chosen by bic or aic", param_hint="'--criterion'")
 
     def _check_network(self) -> None:
         if self.structure is None:
@@ -159,6 +194,8 @@ def estimator_for(
     if kind is Kind.regression:
         own["family"] = asked.response_family or "normal"
         own["regressors"], own["concomitant"] = list(data.names), asked.concomitant or None
+    if kind is Kind.factor_mixture and asked.factors is not None:
+        own["n_factors"] = asked.factors[0]
     if kind is Kind.mixture and asked.families:
         own["families"] = _families(asked.families, data)
     estimator = ESTIMATORS[kind](**own, **given, **common)

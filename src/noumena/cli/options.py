@@ -51,6 +51,10 @@ class Kind(StrEnum):
     student_t = "student-t"
     regression = "regression"
     network = "network"
+    factors = "factors"
+    pca = "pca"
+    bayesian_pca = "bayesian-pca"
+    factor_mixture = "factor-mixture"
 
 
 class ResponseFamily(StrEnum):
@@ -71,6 +75,13 @@ class Noise(StrEnum):
     hull = "hull"
 
 
+class Rotation(StrEnum):
+    varimax = "varimax"
+    promax = "promax"
+    oblimin = "oblimin"
+    none = "none"
+
+
 class Start(StrEnum):
     kmeans = "kmeans"
     hierarchical = "hierarchical"
@@ -83,8 +94,8 @@ class Acceleration(StrEnum):
     none = "none"
 
 
-def sizes(text: str) -> list[int]:
-    """Numbers of components.
+def sizes(text: str, what: str = "components") -> list[int]:
+    """Numbers of components or factors.
 
     >>> sizes("1:4,8")
     [1, 2, 3, 4, 8]
@@ -99,8 +110,8 @@ def sizes(text: str) -> list[int]:
             first, last = 0, 0
         if not 1 <= first <= last:
             raise typer.BadParameter(
-                f"{text!r} is no number of components: write 3, 1:9 or 2,4,6, each at least 1.",
-                param_hint="'--components'",
+                f"{text!r} is no number of {what}: write 3, 1:9 or 2,4,6, each at least 1.",
+                param_hint=f"'--{what}'",
             )
         found |= set(range(first, last + 1))
     return sorted(found)

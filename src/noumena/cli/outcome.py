@@ -19,6 +19,7 @@ P = ParamSpec("P")
 #: What the library's messages call the things that have another name here.
 _OPTIONS = {
     "n_components": "--components",
+    "n_factors": "--factors",
     "covariance": "--covariance",
     "max_iter": "--max-iter",
     "n_init": "--n-init",

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..core.result import Status
 from ..estimators.latent_class import LatentClassAnalysis
+from ..report.candidates import sized
 from ..report.digits import count, decimals_for
 from ..report.fitted import Column, Fitted, FittedMixture, level_name, taken_apart
 from ..report.regression import is_regression
@@ -49,7 +50,7 @@ def print_summary(estimator: Any, data: Training, selection: Any, response: str 
     screen.print("\n".join(lines), soft_wrap=True)
     _print_components(fitted, told, weight)
     if selection is not None and selection.table_.num_rows > 1:
-        _print_candidates(selection)
+        print_candidates(selection)
 
 
 def _what(estimator: Any, fitted: FittedMixture) -> str:
@@ -58,6 +59,8 @@ def _what(estimator: Any, fitted: FittedMixture) -> str:
     if isinstance(estimator, LatentClassAnalysis):
         return count(size, "latent class", "latent classes")
     told = count(size, "component") + ("" if fitted.noise is None else " and noise")
+    if hasattr(estimator, "n_factors"):
+        return f"{told}, each with {count(estimator.n_factors, 'factor')}"
     return f"{told}, covariance {estimator.covariance}" if fitted.dependent else told
 
 
@@ -163,9 +166,11 @@ def _coefficient(values: np.ndarray) -> list[str]:
     return [f"{value:.4g}" if decimals > 8 else f"{value:.{decimals}f}" for value in values]
 
 
-def _print_candidates(selection: Any) -> None:
+def print_candidates(selection: Any) -> None:
+    """The best candidates of a selection."""
     from rich.table import Table
 
+    column, noun = sized(selection)
     name = "cv_log_likelihood" if selection.criterion == "cv" else selection.criterion
     rows = [row for row in selection.table_.to_pylist() if row[name] is not None]
     rows.sort(key=lambda row: row[name], reverse=name == "cv_log_likelihood")
@@ -173,13 +178,13 @@ def _print_candidates(selection: Any) -> None:
     structures = {row.get("covariance") for row in rows}
     table.add_column("best candidates")
     criterion = "cv per row" if selection.criterion == "cv" else name.upper()
-    for head in (*(["components"] if len(structures) > 1 else []), "log likelihood", criterion):
+    for head in (*([f"{noun}s"] if len(structures) > 1 else []), "log likelihood", criterion):
         table.add_column(head, justify="right")
     table.add_column("status")
     for row in rows[:_BEST]:
         numbers = (f"{row['log_likelihood']:.3f}", f"{row[name]:.{6 if selection.criterion == 'cv' else 3}f}")
-        size = row["n_components"]
-        what = [row["covariance"], str(size)] if len(structures) > 1 else [count(size, "component")]
+        size = row[column]
+        what = [row["covariance"], str(size)] if len(structures) > 1 else [count(size, noun)]
         table.add_row(*what, *numbers, row["status"].replace("_", " "))
     screen = console()
     screen.print()

@@ -27,7 +27,7 @@ def predict(
     force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Say which component or state is most probable in each row.
+    """Say which component, state or factors each row most probably has.
 
     \b
     Examples:
@@ -42,15 +42,20 @@ def predict(
     probability of the second of its two values. The component follows where TABLE has the response; its probabilities
     are given the response, where there is one.
 
+    Of factors, what is expected of each given the observed cells of the row (its factor scores), in the columns
+    `factor1`, `factor2` and so on.
+
     Of a Bayesian network, the most probable state of --target is written, given the other observed cells of the row; a
     column of the target is not looked at. Its probabilities are called probability_STATE.
     """
     import numpy as np
     import pyarrow as pa
 
+    from ..report.factors import is_factors
     from ..report.network import is_network
     from ..report.regression import is_regression
     from .conditional import response_of, rows_of, say_lacking
+    from .factors import scores
     from .network import predicted
     from .tables import check_output, write_table
     from .terminal import at_work
@@ -65,6 +70,14 @@ def predict(
         return
     if target is not None:
         raise typer.BadParameter("it is for networks: leave it out", param_hint="'--target'")
+    if is_factors(estimator):
+        _no_response(estimator, response)
+        if probabilities:
+            raise typer.BadParameter("factors are numbers, not states: leave it out", param_hint="'--probabilities'")
+        with at_work("finding the factors of rows"):
+            answer = scores(estimator, table)
+        write_table(answer, out)
+        return
     regression = is_regression(estimator)
     known = response_of(estimator, response) if regression else _no_response(estimator, response)
     with at_work("assigning rows to components"):
@@ -206,7 +219,7 @@ def score(
             _no_response(estimator, response)
             asked = rows_of(estimator, table, None)
             values = estimator.score_samples(asked.table)
-            bic = None if rows else estimator.bic(asked.table)
+            bic = None if rows or hasattr(estimator, "lower_bound_") else estimator.bic(asked.table)
     say_lacking(asked.lacking, "left empty" if rows else "left out")
     if rows:
         write_table(pa.table({"log_likelihood": asked.spread(values)}), out)
@@ -216,8 +229,9 @@ def score(
         f"rows                    {len(values)}",
         f"log likelihood          {values.sum():.6f}  (exact, nats)",
         f"log likelihood per row  {values.mean():.6f}",
-        f"BIC                     {bic:.6f}  (lower is better; {estimator.n_parameters_} parameters)",
     ]
+    if bic is not None:
+        lines.append(f"BIC                     {bic:.6f}  (lower is better; {estimator.n_parameters_} parameters)")
     console().print("\n".join(lines), soft_wrap=True)
 
 
@@ -329,8 +343,9 @@ def report(
     noumena report penguins.noumena penguins.csv --out penguins.html
 
     The page is one HTML file, to open in a browser or to send. It shows the missing cells, the components, the rows
-    that are hard to assign, the standard errors and what to be wary of; of a Bayesian network the graph, its tables and
-    the most surprising rows. TABLE is the one that the model was fitted on; with another one, the page says so.
+    that are hard to assign, the standard errors and what to be wary of; of factors the loadings and how well they fit;
+    of a Bayesian network the graph, its tables and the most surprising rows. TABLE is the one that the model was fitted
+    on; with another one, the page says so.
     """
     import noumena
 

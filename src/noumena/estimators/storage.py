@@ -109,7 +109,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     }
     files = {name: _npy(array) for name, array in arrays.items()}
     header["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    text = json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    text = json.dumps(header, indent=1, ensure_ascii=False).encode()  # the order of a pattern's factors is theirs
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_HEADER, text)
