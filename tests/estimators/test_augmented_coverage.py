@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 #: Tables drawn for each likelihood.
 TABLES = 200
 #: Coverage counts as nominal within so many binomial standard deviations: over the 25 intervals below, a false failure
-#: has probability 25 · 6e-5 = 0.002, were intervals exact. Wald intervals are off by some 1/n themselves, hence 300 rows.
+#: has probability 25 · 6e-5 = 0.002, were intervals exact. Wald intervals are off by some 1/n themselves: 300 rows.
 DEVIATIONS = 4.0
 LEVEL = 0.9
 

@@ -24,6 +24,8 @@ _START_RIDGE = 1e-2
 _SMALL = 1e-3
 #: Rounding of a gradient, as a share of the kink.
 _SLACK = 1e-9
+#: Nats below which letting a weight go from 0 gains nothing, whatever the tolerance.
+_LEAST_GAIN = 1e-10
 _MOST_ROUNDS = 50
 #: Nats that EM may leave before it is seen which weights are 0: what follows is quicker.
 _ROUGH = 0.1
@@ -69,7 +71,8 @@ def fit_augmented(rows: list[Rows], settings: Settings) -> Fit:
     Weights that a prior's kink holds at 0 become 0: after EM, a group of weights is set to 0 where it has shrunk below
     0.001 of the largest weight (in the frame) and the likelihood's slope there is below the kink (the subgradient
     condition of a maximum at 0, strictly); the rest is fitted on; and groups of 0 whose slope exceeds the kink are let
-    go again, until none is left. Under a Laplace prior of single weights the rest is solved for in closed form.
+    go again, for good, where that gains more than ``tol``, until none is left. Under a Laplace prior of single weights
+    the rest is solved for in closed form.
     """
     settings, model, blocks = _start(rows, settings)
     stats = expectation(stack([model]), blocks)[1]
@@ -170,10 +173,11 @@ def _with_zeros(found: Fit, blocks: list[Any], settings: Settings) -> Fit:
     objectives, accepted = [found.trace.objective], [found.trace.accepted]
     status = found.status
     signed = bool(single and isinstance(settings.prior, LaplacePrior))
+    released = np.zeros(settings.groups.max(initial=-1) + 1, dtype=bool)
     for _ in range(_MOST_ROUNDS):
         model = found.model
         assert isinstance(model, AugmentedRegression)
-        changed = _zeros(model, lane_of(expectation(stack([model]), blocks)[1], 0))
+        changed = _zeros(model, lane_of(expectation(stack([model]), blocks)[1], 0), settings.tol, released)
         if changed is None and (model.signed or not signed) and len(objectives) > 1:
             break
         weights = model.weights if changed is None else changed
@@ -188,8 +192,11 @@ def _with_zeros(found: Fit, blocks: list[Any], settings: Settings) -> Fit:
     return replace(found, status=status, trace=trace)
 
 
-def _zeros(model: AugmentedRegression, stats: Statistics) -> np.ndarray | None:
-    """Weights with groups newly set to 0, or let go from there; None where neither is due."""
+def _zeros(model: AugmentedRegression, stats: Statistics, tol: float, released: np.ndarray) -> np.ndarray | None:
+    """Weights with groups newly set to 0, or let go from there; None where neither is due.
+
+    ``released`` groups have been let go before; it is updated.
+    """
     assert model.prior is not None
     assert model.prior.kink is not None
     groups, unit = model.groups.value, model.unit.value
@@ -201,14 +208,15 @@ def _zeros(model: AugmentedRegression, stats: Statistics) -> np.ndarray | None:
     steep = np.sqrt(np.bincount(groups[own], slope[own] ** 2, count)) / model.prior.kink
     largest = np.zeros(count)
     np.maximum.at(largest, groups[own], np.abs(weights[own]))
-    shrunk = (largest > 0) & (largest < _SMALL * np.abs(weights[own]).max()) & (steep < 1 - _SLACK)
-    loose = (largest == 0) & (steep > 1 + _SLACK)
-    if not shrunk.any() and not loose.any():
-        return None
     place = np.where(own, groups, 0)
-    weights[own & shrunk[place]] = 0.0
-    # what a single weight would move by, were it alone
+    # what a weight of 0 would move by, were it alone, and what that would gain
     information = np.diagonal(np.kron(model.likelihood.coupling, stats.gram)) / model.scale
     step = slope * (1 - 1 / np.maximum(steep, 1.0))[place] / (unit * information)
-    weights = np.where(own & loose[place], step, weights)
-    return weights.reshape(model.weights.shape)
+    gain = 0.5 * np.bincount(groups[own], (step**2 * information)[own], count)
+    shrunk = ~released & (largest > 0) & (largest < _SMALL * np.abs(weights[own]).max()) & (steep < 1 - _SLACK)
+    loose = (largest == 0) & (steep > 1 + _SLACK) & (gain > max(tol, _LEAST_GAIN))
+    if not shrunk.any() and not loose.any():
+        return None
+    released |= loose
+    weights[own & shrunk[place]] = 0.0
+    return np.where(own & loose[place], step, weights).reshape(model.weights.shape)
