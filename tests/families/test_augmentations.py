@@ -251,10 +251,10 @@ def test_a_precision_is_the_slope_of_its_prior(name):
 
 
 def test_laplace_is_its_mixture_of_normals():
-    """∫ N(w | 0, τ²) Gamma(τ² | 1, γ²/2) dτ² for one weight; Gamma(τ² | 3/2, γ²/2) for two in a group."""
+    """∫ N(w | 0, τ²) Gamma(τ² | 1, γ²/2) dτ² for one weight; Gamma(τ² | 2, γ²/2) for three in a group."""
     gamma = PRIORS["laplace"].penalty
     for w in (0.2, 1.1, 3.0):
-        for size in (1, 2):
+        for size in (1, 3):
             mixed, _ = integrate.quad(
                 lambda v, w=w, size=size: (2 * np.pi * v) ** (-size / 2) * np.exp(-(w**2) / (2 * v))
                 * stats.gamma.pdf(v, (size + 1) / 2, scale=2 / gamma**2),
