@@ -20,6 +20,8 @@ from noumena.families.bernoulli import Bernoulli
 from noumena.families.categorical import Categorical
 from noumena.families.covariance import Structure
 from noumena.families.diagonal_normal import DiagonalNormal
+from noumena.families.factor_normal import FactorNormal
+from noumena.families.factor_structure import FactorStructure
 from noumena.families.family import Family
 from noumena.families.gamma import Gamma
 from noumena.families.multinomial import Multinomial
@@ -72,6 +74,12 @@ def product(x: np.ndarray) -> Family:
     )
 
 
+def beside_counts(x: np.ndarray) -> Family:
+    """Principal components, whose columns have one scale, and Poisson counts."""
+    alike = Frame.of(np.nanmean(x[:, :2], axis=0), np.full(2, np.nanstd(x[:, :2])))
+    return Product((FactorNormal(alike, FactorStructure(1, (0, 0))), Poisson.of(x[:, 2:])), ((0, 1), (2,)))
+
+
 @dataclass(frozen=True)
 class Case:
     name: str
@@ -116,6 +124,8 @@ CASES = [
         lambda x: Product((Normal(frame(x[:, :1]), FREE), Multinomial.of(x[:, 1:]).with_prior(2.0)), ((0,), (1, 2, 3))),
     ),
     Case("student t", (0, 1, 2), lambda x: StudentT(frame(x), FREE)),
+    Case("factor analysers", (0, 1, 2, 3), lambda x: FactorNormal(frame(x), FactorStructure(1, (0, 1, 2, 3)))),
+    Case("equal noise beside counts", (0, 1, 5), beside_counts),
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 SUM = {"rtol": 1e-10, "atol": 1e-9}
