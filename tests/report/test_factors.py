@@ -142,6 +142,8 @@ def test_one_factor_and_none_at_all():
     none = nm.BayesianPCA().fit(np.random.default_rng(0).normal(size=(200, 5)))
     assert none.n_factors_ == 0
     assert "no factor was kept" in words(plot(none, np.zeros((3, 5))))
+    holes = plot(nm.ProbabilisticPCA(2).fit(x), np.full((3, 5), np.nan))  # no row has a place
+    assert "0 of 3 rows drawn" in words(holes)
 
 
 def test_the_trace_of_bayesian_principal_components_is_a_bound():
@@ -246,6 +248,8 @@ def test_bounds_are_not_called_likelihoods(tmp_path):
     assert "BIC" not in text
     assert "have a posterior" in text
     assert "the lower bound of the log evidence at every iteration" in text
+    write_report(pca, x[:100], tmp_path / "r.html")
+    assert "of the log evidence, nats, of the rows of the fit" in read(tmp_path / "r.html").text
 
 
 def test_principal_components_tell_shares_and_of_units(tmp_path):

@@ -92,7 +92,7 @@ class FittedFactors:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """E[z | observed cells] of rows, shape (n, q)."""
         found = [self.estimator._latents(x[start : start + _RUN]).mean for start in range(0, len(x), _RUN)]
-        return np.concatenate(found)
+        return np.concatenate([np.empty((0, len(self.factors))), *found])
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,9 @@ def contents(
 ) -> dict[str, Any]:
     """Everything that the page of a factor model shows, by the names of the template."""
     estimator, q = fitted.estimator, len(fitted.factors)
-    density = np.concatenate([estimator._latents(slab).log_density for slab in table.slabs()])
-    rows = Described(fitted, table, weight, density, missing_patterns(table), summarise(table, weight))
+    rows = Described(
+        fitted, table, weight, estimator.score_samples(X), missing_patterns(table), summarise(table, weight)
+    )
     errors, problem = None, None
     if fitted.undetermined:
         problem = "so many factors take more parameters than the covariances of the columns have."
@@ -186,7 +187,8 @@ def _figures(rows: Described, measures: FitMeasures | None) -> list[dict[str, st
     value, missing = _large(rows.log_likelihood), rows.missing
     told: list[tuple[str, str, str, str]] = []
     if fitted.bayesian:
-        told.append(("lower bound", _large(estimator.lower_bound_), "lower bound", "of the log evidence, nats"))
+        whose = "of the log evidence, nats" if rows.own else "of the log evidence, nats, of the rows of the fit"
+        told.append(("lower bound", _large(estimator.lower_bound_), "lower bound", whose))
         told.append(("log likelihood", value, "exact", "nats, at the posterior means of the loadings"))
     else:
         bic = -2 * rows.log_likelihood + estimator.n_parameters_ * np.log(rows.total_weight)
