@@ -264,6 +264,20 @@ def test_imputations_and_samples():
     assert 0 < chance < 1
 
 
+def test_samples_without_evidence_need_no_sums():
+    """A child of each pair of 9 nodes of 8 states: 8^9 entries are not summed over. Shares within 5 standard errors."""
+    rng = np.random.default_rng(0)
+    roots = [f"n{i}" for i in range(9)]
+    parents = {name: [] for name in roots} | {f"{a},{b}": [a, b] for i, a in enumerate(roots) for b in roots[:i]}
+    states = {name: tuple(range(2 if own else 8)) for name, own in parents.items()}
+    tables = {name: rng.dirichlet(np.ones(len(states[name])), size=(8,) * len(own)) for name, own in parents.items()}
+    bn = nm.BayesianNetwork.from_tables(parents, tables, states)
+    drawn = bn.sample(4000, random_state=0).to_pandas()
+    for name, own in parents.items():
+        p = tables[name][tuple(drawn[parent] for parent in own)][..., 1] * np.ones(4000)
+        assert abs((drawn[name] == 1).mean() - p.mean()) < 5 * np.sqrt((p * (1 - p)).mean() / 4000)
+
+
 def test_imputed_columns_keep_their_types():
     cells = {"c": ["a", "b", None, "a"] * 10, "n": [1, 2, None, 1] * 10, "t": [True, None, False, True] * 10}
     kinds = {"c": pd.CategoricalDtype(["b", "a", "z"], ordered=True), "n": "Int64", "t": "boolean", "s": "string"}

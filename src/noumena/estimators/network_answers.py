@@ -13,7 +13,15 @@ from ..data.bif import bif_text
 from ..data.summary import summarise
 from ..data.table import ArrayTable
 from ..models.approximate_inference import mean_field
-from ..models.network_queries import completed, completions, joint_plan, joint_posterior, log_densities, posteriors
+from ..models.network_queries import (
+    completed,
+    completions,
+    forward_draws,
+    joint_plan,
+    joint_posterior,
+    log_densities,
+    posteriors,
+)
 from ..models.standard_errors import StandardErrors
 from .inputs import row_weights
 from .mixture_fitter import double_precision
@@ -259,8 +267,11 @@ class NetworkAnswers(NetworkEvidence):
         NetworkError
             For evidence of probability 0.
         """
-        n, row = integer("n_samples", n_samples, 1), self._one(evidence)
-        _, drawn = self._completed(row[None], "draw", self._rng(random_state), np.zeros(n, dtype=int))
+        n, row, rng = integer("n_samples", n_samples, 1), self._one(evidence), self._rng(random_state)
+        if np.isnan(row).all():
+            drawn = forward_draws(self._model, n, rng)
+        else:
+            _, drawn = self._completed(row[None], "draw", rng, np.zeros(n, dtype=int))
         return pa.table(self._columns(drawn))
 
     def standard_errors(

@@ -180,6 +180,17 @@ def _traced_back(
         yield step.variable, codes
 
 
+def forward_draws(network: Network, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n nodes"]:
+    """Rows from p(x), each node given its parents: no sums are needed where nothing is known."""
+    graph = network.graph
+    codes = np.empty((n, graph.n_nodes), dtype=np.int64)
+    for v in graph.order:
+        below = np.asarray(network.tables[graph.table_of[v]])[tuple(codes[:, p] for p in graph.parents[v])].cumsum(-1)
+        u = rng.random(n)[:, None] * below[..., -1:]
+        codes[:, v] = np.minimum((u >= below).sum(axis=-1), graph.states[v] - 1)
+    return codes.astype(float)
+
+
 def completions(
     network: Network, x: Float[np.ndarray, " nodes"], along: Plan | None = None
 ) -> tuple[float, Float[np.ndarray, "m nodes"], Float[np.ndarray, " m"]]:
