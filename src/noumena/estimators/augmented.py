@@ -199,12 +199,16 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
             progress=printer(self.verbose),
         )
         with double_precision():
-            fit = fit_augmented(rows, settings)
+            fit = self._integrated(rows, settings) or fit_augmented(rows, settings)
             self._adopt(fit)
             self.log_likelihood_ = self._total(rows)
         self._n_rows = float(sum(block.total for block in rows))
         self._tell(rows)
         return self
+
+    def _integrated(self, rows: list[Rows], settings: Settings) -> Fit | None:
+        """The fit where the weights can be integrated out exactly; None where they cannot."""
+        return None
 
     def _newton(self, likelihood: Augmentation, uncertain: bool) -> bool:
         """Whether rows have Newton's weights."""

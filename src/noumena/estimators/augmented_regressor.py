@@ -8,6 +8,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..core.errors import DataError
+from ..core.result import Fit
 from ..families.augmentation import (
     LaplaceLikelihood,
     NormalLikelihood,
@@ -15,6 +16,10 @@ from ..families.augmentation import (
     StudentLikelihood,
     TobitLikelihood,
 )
+from ..models.augmented_evidence import fit_by_evidence, has_evidence
+from ..models.augmented_fit import Settings
+from ..models.augmented_rows import Rows
+from ..models.evidence import METHODS
 from ..models.predictive import PredictiveDistribution
 from ..models.standard_errors import StandardErrors
 from .augmented import AugmentedEstimator
@@ -55,7 +60,11 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         known scale, else the best factorised (mean-field) approximation. By default a point, unless the prior is ARD or
         hyperparameters are estimated, which needs a posterior.
     hyperparameters : {"fixed", "evidence"}, default="fixed"
-        ``"evidence"`` estimates ``penalty`` (ridge and the Laplace ones) by maximising the bound of p(y | X, penalty).
+        ``"evidence"`` estimates ``penalty`` (ridge and the Laplace ones) by maximising p(y | X, penalty), or its bound.
+        For the normal likelihood with a ridge or ARD prior the weights are integrated out exactly.
+    evidence_method : {"coordinate", "em", "mackay", "gradient"}, default="coordinate"
+        How that exact evidence is climbed: one precision after the other in closed form, by EM, by MacKay's fixed
+        point, or by L-BFGS on the logarithms of the precisions. They agree but for local maxima of ARD.
     standardize : bool, default=False
         Whether penalties hold for slopes of columns scaled to standard deviation 1.
     quantile : float, default=0.5
@@ -93,7 +102,10 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
     log_likelihood_ : float
         log p(y | X) at ``coef_``, in nats.
     bound_ : float
-        Lower bound of log p(y | X, scale, penalty), the weights integrated out; with posteriors only.
+        Lower bound of log p(y | X, scale, penalty), the weights integrated out; with posteriors only. It is that number
+        itself where ``bound_is_exact_``.
+    bound_is_exact_ : bool
+        Of the normal likelihood under a flat, ridge or ARD prior it is.
     n_parameters_ : int
         Weights that are not 0, and parameters of the likelihood.
     trace_, status_, converged_, n_iter_
@@ -129,6 +141,7 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         groups: Sequence[Any] | None = None,
         weights: str | None = None,
         hyperparameters: str = "fixed",
+        evidence_method: str = "coordinate",
         standardize: bool = False,
         quantile: float = 0.5,
         dof: float | None = None,
@@ -148,6 +161,7 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         self.groups = groups
         self.weights = weights
         self.hyperparameters = hyperparameters
+        self.evidence_method = evidence_method
         self.standardize = standardize
         self.quantile = quantile
         self.dof = dof
@@ -216,6 +230,13 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         self._fit(covariates, design, response, likelihood, weight, scale)
         return self
 
+    def _integrated(self, rows: list[Rows], settings: Settings) -> Fit | None:
+        if self.evidence_method not in METHODS:
+            raise ValueError(f"evidence_method={self.evidence_method!r}: choose {', '.join(map(repr, METHODS))}")
+        if not has_evidence(settings):
+            return None
+        return fit_by_evidence(rows, settings, self._wants_intercept, self.evidence_method)
+
     def _likelihood(self) -> ResponseLikelihood:
         if self.likelihood not in LIKELIHOODS:
             raise ValueError(f"likelihood={self.likelihood!r}: choose among {', '.join(map(repr, LIKELIHOODS))}")
@@ -265,6 +286,12 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         self.scale_ = float(model.scale**model.likelihood.power) if model.likelihood.power < 1 else float(model.scale)
         if self.likelihood == "student_t":
             self.dof_ = float(model.shape[0])
+
+    @property
+    def bound_is_exact_(self) -> bool:
+        """Whether `bound_` is log p(y | X, scale, penalty) itself."""
+        check_is_fitted(self)
+        return self.likelihood == "normal" and self.prior in ("flat", "ridge", "ard")
 
     def predict(self, X: Any) -> np.ndarray:
         """Linear predictor of each row, shape (n_rows,): the mean, median or quantile of y as the likelihood has it.
