@@ -46,8 +46,6 @@ from .storage import save
 PRIORS = ("flat", "ridge", "laplace", "student_t", "ard", "horseshoe", "group_laplace")
 #: Priors whose hyperparameters have a closed form.
 _ADAPTED = ("ridge", "laplace", "group_laplace")
-#: A prior variance that leaves less than this share of a weight's variance to it has pruned the weight (ARD).
-_PRUNED = 1e-10
 
 
 class AugmentedEstimator(BaseEstimator, abc.ABC):
