@@ -12,7 +12,7 @@ from ..models.factor import FactorModel
 from ..models.factor_coordinates import FactorCoordinates
 from ..models.factor_measures import FitMeasures, fit_measures
 from ..models.rotation import ROTATIONS, Rotated, canonical, in_order, rotated
-from ..models.standard_errors import StandardErrors, coordinate_covariance, delta_errors
+from ..models.standard_errors import InformationError, StandardErrors, coordinate_covariance, delta_errors
 from .factor_estimator import FactorEstimator, begun, n_factors_of, replaced
 from .factor_rows import FactorRows, rows_for
 from .inputs import row_weights
@@ -141,7 +141,9 @@ class FactorAnalysis(FactorEstimator):
         q = len(free[0]) if free is not None else n_factors_of(1 if self.n_factors is None else self.n_factors, d, d)
         if free is not None and self.n_factors not in (None, q):
             raise ValueError(f"n_factors={self.n_factors}, but the pattern has {q} factors: drop one of the two")
-        return FactorStructure(q, noise_groups(self.noise_structure, d), free, bool(self.correlated), max(floor, LEAST_NOISE))
+        return FactorStructure(
+            q, noise_groups(self.noise_structure, d), free, bool(self.correlated), max(floor, LEAST_NOISE)
+        )
 
     def _free_loadings(self, d: int, names: list[str]) -> tuple[tuple[bool, ...], ...]:
         if isinstance(self.pattern, Mapping):
@@ -174,7 +176,8 @@ class FactorAnalysis(FactorEstimator):
         if model.structure.free is not None:
             own = standardised(model.parameters)
             sign = np.where(np.sum(own.loadings**3, axis=0) < 0, -1.0, 1.0)
-            return replaced(model, own._replace(loadings=own.loadings * sign, latent=own.latent * np.outer(sign, sign)))
+            turned = own.latent * np.outer(sign, sign) + 0.0  # no zeros with a sign
+            return replaced(model, own._replace(loadings=own.loadings * sign, latent=turned))
         own = model.parameters._replace(
             loadings=uncorrelated(model.parameters), latent=np.eye(model.structure.n_factors)
         )
@@ -254,7 +257,13 @@ class FactorAnalysis(FactorEstimator):
             Where the information has no inverse: the factors are not determined by these rows.
         """
         table = self._table(X)
-        rows = rows_for(table, row_weights(sample_weight, table.n_rows), self._model.structure, self._column_names())
+        structure = self._model.structure
+        if structure.n_within > structure.n_moments:
+            raise InformationError(
+                f"{structure.n_within} loadings, noise variances and correlations of factors are not determined by the "
+                f"{structure.n_moments} variances and covariances of {structure.n_columns} columns: use fewer factors"
+            )
+        rows = rows_for(table, row_weights(sample_weight, table.n_rows), structure, self._column_names())
         with double_precision():
             model = self._for_rows(rows.complete)
             model = replaced(model, determined(model.parameters, model.structure))

@@ -15,7 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
-from ..core.errors import ConvergenceWarning, DegenerateWarning
+from ..core.errors import ConvergenceWarning, DataError, DegenerateWarning
 from ..core.fit import fit
 from ..core.lanes import stack
 from ..core.result import Fit, Status, Trace
@@ -369,6 +369,8 @@ def n_factors_of(value: Any, d: int, most: int) -> int:
     ValueError
         For more factors than the columns can tell apart.
     """
+    if most < 1:
+        raise DataError(f"Found array with {d} feature(s) while a minimum of 2 is required: one column has no factors")
     q = integer("n_factors", value, 1)
     if q > most:
         raise ValueError(f"n_factors={q} is too many for {d} columns: at most {most}")

@@ -20,8 +20,8 @@ class ProbabilisticPCA(FactorEstimator):
 
     Parameters
     ----------
-    n_factors : int, default=2
-        q, below the number of columns.
+    n_factors : int, optional
+        q, below the number of columns; 2 by default, or 1 of two columns.
     tol : float, default=1e-6
         Projected remaining gain in total log likelihood, in nats, at which the fit has converged.
     max_iter : int, default=10000
@@ -67,7 +67,7 @@ class ProbabilisticPCA(FactorEstimator):
 
     def __init__(
         self,
-        n_factors: int = 2,
+        n_factors: int | None = None,
         *,
         tol: float = 1e-6,
         max_iter: int = 10_000,
@@ -83,7 +83,8 @@ class ProbabilisticPCA(FactorEstimator):
         self.verbose = verbose
 
     def _structure(self, d: int, names: list[str]) -> FactorStructure:
-        return FactorStructure(n_factors_of(self.n_factors, d, d - 1), (0,) * d)
+        wanted = min(2, d - 1) if self.n_factors is None else self.n_factors
+        return FactorStructure(n_factors_of(wanted, d, d - 1), (0,) * d)
 
     def _begin(self, rows: FactorRows, structure: FactorStructure) -> FactorModel:
         return begun(rows, structure)

@@ -107,9 +107,10 @@ class Frozen:
 def standardised(parameters: FactorParameters) -> FactorParameters:
     """The same density, with factors of variance 1."""
     scale = np.sqrt(np.diagonal(np.asarray(parameters.latent), axis1=-2, axis2=-1))
+    latent = np.asarray(parameters.latent) / (scale[..., :, None] * scale[..., None, :])
     return parameters._replace(
         loadings=np.asarray(parameters.loadings) * scale[..., None, :],
-        latent=np.asarray(parameters.latent) / (scale[..., :, None] * scale[..., None, :]),
+        latent=np.where(np.eye(latent.shape[-1], dtype=bool), 1.0, latent),
     )
 
 

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float
 
 from .normal_chart import LOG_2PI
 
-
 #: Noise below this share of a column's variance leaves too few digits to the log likelihood.
 LEAST_NOISE = 1e-10
 
@@ -98,12 +97,21 @@ class FactorStructure:
         """Loadings that are not 0."""
         return self.n_columns * self.n_factors if self.free is None else int(np.sum(self.free))
 
-    def n_parameters(self) -> int:
-        """Free parameters of one analyser, its mean included; of rotations, none, and no more than a covariance has."""
-        d, q = self.n_columns, self.n_factors
-        pairs = q * (q - 1) // 2
+    @property
+    def n_within(self) -> int:
+        """Parameters of the covariance; of rotations, none."""
+        pairs = self.n_factors * (self.n_factors - 1) // 2
         between = -pairs if self.free is None else pairs if self.correlated else 0
-        return d + min(self.n_loadings + between + max(self.noise) + 1, d * (d + 1) // 2)
+        return self.n_loadings + between + max(self.noise) + 1
+
+    @property
+    def n_moments(self) -> int:
+        """Variances and covariances of the columns."""
+        return self.n_columns * (self.n_columns + 1) // 2
+
+    def n_parameters(self) -> int:
+        """Free parameters of one analyser, its mean included, as far as there are moments to tell them by."""
+        return self.n_columns + min(self.n_within, self.n_moments)
 
 
 def natural_of(

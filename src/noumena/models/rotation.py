@@ -73,7 +73,8 @@ def rotated(
         if method == "promax":
             transformation = transformation @ _towards_powers(unit @ transformation)
     inverse = np.linalg.inv(transformation)
-    return Rotated(loadings @ transformation, inverse @ inverse.T, transformation)
+    correlations = eye if method == "varimax" else inverse @ inverse.T
+    return Rotated(loadings @ transformation, correlations, transformation)
 
 
 def in_order(found: Rotated) -> Rotated:
