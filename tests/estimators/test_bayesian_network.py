@@ -188,6 +188,34 @@ def test_a_hidden_node_over_items_is_latent_class_analysis():
     np.testing.assert_allclose(bn.posterior(frame)["h"][:, order[0]], lca.predict_proba(frame)[:, order[1]], atol=1e-3)
 
 
+def test_a_bif_file_is_a_structure(tmp_path):
+    """Its edges and states, also states that no row shows; its tables are not used."""
+    asia().to_bif(tmp_path / "asia.bif")
+    frame = asia().sample(300, random_state=0).to_pandas()
+    frame = frame[frame["asia"] == "no"]
+    bn = nm.BayesianNetwork(tmp_path / "asia.bif", prior=1.0).fit(frame)
+    assert bn.states_["asia"] == YES_NO
+    again = nm.BayesianNetwork(asia().parents_, states=asia().states_, prior=1.0).fit(frame)
+    np.testing.assert_array_equal(bn.tables_["dysp"], again.tables_["dysp"])
+    bn.save(tmp_path / "asia.noumena")
+    assert nm.load(tmp_path / "asia.noumena").fit(frame).log_likelihood_ == bn.log_likelihood_
+    renamed = nm.BayesianNetwork(str(tmp_path / "asia.bif"), states={"asia": ("no", "yes")}, prior=1.0).fit(frame)
+    np.testing.assert_array_equal(renamed.tables_["asia"], bn.tables_["asia"][::-1])
+
+
+def test_states_of_an_array_are_stored(tmp_path):
+    bn = nm.BayesianNetwork({"a": []}, states={"a": np.array([3, 1])}).fit(pd.DataFrame({"a": [1, 3, 3]}))
+    bn.save(tmp_path / "net.noumena")
+    assert nm.load(tmp_path / "net.noumena").query("a") == {"a": {3: pytest.approx(2 / 3), 1: pytest.approx(1 / 3)}}
+
+
+def test_a_few_iterations_of_several_starts_are_no_convergence():
+    frame = pd.DataFrame(np.random.default_rng(0).integers(2, size=(80, 4)), columns=list("abcd"))
+    settings = {"hidden": {"h": 2}, "max_iter": 3, "random_state": 0}
+    with pytest.warns(nm.ConvergenceWarning, match="after 3 iterations: max_iter iterations were not enough"):
+        nm.BayesianNetwork({name: ["h"] for name in frame} | {"h": []}, **settings).fit(frame)
+
+
 def test_weights_repeat_rows():
     frame = with_holes(asia().sample(120, random_state=3), 0.2, 4)
     weight = np.random.default_rng(5).integers(0, 4, 120)
@@ -355,6 +383,11 @@ def test_criteria():
             {"table": {"a": pd.to_datetime(["2020-01-01", "2020-01-02"])}},
             r"column 'a' holds dates or times \(timestamp",
         ),
+        ({"tied": ["a", "b"]}, r"tied=\['a', 'b'\]: pass groups of nodes"),
+        ({"fixed": [0.5, 0.5]}, r"fixed=\[0.5, 0.5\]: pass a mapping from nodes"),
+        ({"states": {"a": "xy"}}, "the states of 'a' are 'xy': list them"),
+        ({"states": {"a": [date(2020, 1, 1), "x"]}}, r"node 'a' has the state .*: states are text, numbers or truth"),
+        ({"structure": "edges.txt"}, "structure='edges.txt': pass a mapping .*, the name of a .bif file, or one of"),
         ({"table": {"a": [date(2020, 1, 1), None]}}, r"column 'a' holds dates or times \(date32"),
         ({"states": {"a": ["x", "y", "x"]}}, "node 'a' has the state 'x' more than once: list each state once"),
         (
@@ -410,6 +443,9 @@ def test_bad_questions():
     bn = asia()
     with pytest.raises(nm.NetworkError, match="no node 'cough': the network has asia, tub"):
         bn.query(["cough"])
+    with pytest.raises(nm.NetworkError, match="evidence='dysp': pass a mapping from nodes to states"):
+        bn.query(evidence="dysp")
+    assert bn.query("smoke") == bn.query(["smoke"])
     with pytest.raises(nm.NetworkError, match="node 'dysp' has no state 'maybe': it has 'yes', 'no'"):
         bn.query(evidence={"dysp": "maybe"})
     with pytest.raises(nm.NetworkError, match=r"tub='yes', either='no'\) has probability 0"):

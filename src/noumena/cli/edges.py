@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from ..core.errors import DataError
-from ..data.bif import read_bif
+from ..data.bif import BIF_ENDINGS, read_bif
 from ..data.files import arrow_table
 from ..estimators.network_structure import METHODS
 from .options import names
@@ -51,7 +51,7 @@ def edges_from(text: str) -> Edges:
     if text in METHODS:
         return Edges(text)
     name = text.lower()
-    if name.endswith((".bif", ".bif.gz")):
+    if name.endswith(BIF_ENDINGS):
         read = read_bif(text)
         return Edges({node: list(own) for node, own in read.parents.items()}, read.states)
     if name.endswith((".csv", ".csv.gz", ".tsv", ".parquet")):

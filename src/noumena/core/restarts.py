@@ -1,6 +1,7 @@
 """Many starts side by side: first as short runs, then the best ones to convergence."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def fit_best(
         ordered = sorted(members.tolist(), key=lambda i: _merit(short[i]), reverse=True)
         chosen += _unlike(ordered, short)[: max(1, int(np.ceil(keep * len(members))))]
     if short_iter == max_iter or any(short[i].status is Status.INTERRUPTED for i in chosen):
-        finished = [short[i] for i in chosen]
+        finished = [_out_of_iterations(short[i], options["tol"]) for i in chosen]
     else:
         options.pop("start", None)
         finished = _finished(short, chosen, blocks, max_iter - short_iter, options, groups)
@@ -84,6 +85,12 @@ def _finished(
     """Some lanes, from where their short runs ended."""
     long = fit(stack([short[i].model for i in chosen]), blocks, max_iter=max_iter, rivals=groups[chosen], **options)
     return [_joined(short[i], one) for i, one in zip(chosen, long, strict=True)]
+
+
+def _out_of_iterations(short: Fit, tol: float) -> Fit:
+    """A short run that is all there will be: its iterations were the most allowed, and not what was asked for."""
+    ended = Status.MAX_ITERATIONS if short.status is Status.COMPLETED and tol > 0 else short.status
+    return replace(short, status=ended)
 
 
 def _merit(fit: Fit) -> tuple[bool, float]:

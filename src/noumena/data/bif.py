@@ -21,6 +21,8 @@ import numpy as np
 
 from ..core.errors import DataError
 
+#: What the names of BIF files end in.
+BIF_ENDINGS = (".bif", ".bif.gz")
 #: A row whose sum is off 1 by less than this was rounded when it was written; it is scaled.
 ROUNDED = 1e-4
 #: Entries of one table that are read; a default can stand for any number of rows.

@@ -13,7 +13,7 @@ from ..core.lanes import stack
 from ..core.model import Fixed
 from ..core.restarts import fit_best
 from ..core.result import Fit, Status, Trace
-from ..data.bif import read_bif
+from ..data.bif import BIF_ENDINGS, read_bif
 from ..data.coded import read_columns
 from ..data.summary import summarise
 from ..data.table import ArrayTable
@@ -24,7 +24,7 @@ from ..models.shared_evidence import shared_blocks
 from .inputs import refuse_sparse, row_weights
 from .mixture_fitter import double_precision, printer
 from .mixture_fitting import Problem, merged
-from .network_definition import NetworkDefinition, checked_table
+from .network_definition import NetworkDefinition, checked_table, told_states
 from .network_evidence import named
 from .network_size import NetworkError
 from .network_structure import METHODS
@@ -43,8 +43,9 @@ class BayesianNetwork(NetworkDefinition):
     ----------
     structure : mapping, sequence of pairs or str, optional
         From each node to its parents, ``{"d": ["c"], "c": ["a", "b"]}``, or edges ``[("a", "c"), ("b", "c")]``. Every
-        column of the table must occur; a node without edges is ``"x": []``. None: no edges. ``"chow-liu"``,
-        ``"hill-climbing"`` and ``"structural-em"`` learn it as `learn_structure` does, with its defaults.
+        column of the table must occur; a node without edges is ``"x": []``. None: no edges. The name of a BIF file: its
+        edges and states, the tables are learned. ``"chow-liu"``, ``"hill-climbing"`` and ``"structural-em"`` learn it
+        as `learn_structure` does, with its defaults.
     hidden : mapping, optional
         From each node that is never observed to its number of states (or to their names).
     states : mapping, optional
@@ -148,7 +149,7 @@ class BayesianNetwork(NetworkDefinition):
             raise NetworkError(f"{strangers[0]!r} is a parent, but no node: list it with its own parents, if any")
         made = cls(dict(parents), states=dict(states), **settings)
         names = tuple(parents)
-        made._understand(names, {name: tuple(states[name]) for name in names}, dict(parents))
+        made._understand(names, {name: told_states(name, states[name]) for name in names}, dict(parents))
         found = tuple(checked_table(tables[name], made._shape(name), name) for name in names)
         model = Network(found, Fixed(tuple(np.zeros(t.shape) for t in found)), made._graph, made._whole())
         nothing = Trace(np.array([np.nan]), np.array([True]))
@@ -230,8 +231,14 @@ class BayesianNetwork(NetworkDefinition):
         both = [name for name in hidden if name in columns.names]
         if both:
             raise DataError(f"{', '.join(map(repr, both))} is hidden, but the table has such a column: rename one")
-        levels = self._states_in(columns)
-        structure = self._structure_for(X, sample_weight) if isinstance(self.structure, str) else self.structure
+        structure, told = self.structure, self.states or {}
+        if isinstance(structure, str | os.PathLike):
+            if os.fspath(structure).lower().endswith(BIF_ENDINGS):
+                read = read_bif(structure)
+                structure, told = read.parents, {**read.states, **told}
+            else:
+                structure = self._learned_structure(X, sample_weight)
+        levels = self._states_in(columns, told)
         self._understand((*columns.names, *hidden), levels | hidden, structure)
         self.n_features_in_ = len(columns.names)
         self.feature_names_in_ = np.asarray(columns.names, dtype=object)
@@ -239,12 +246,12 @@ class BayesianNetwork(NetworkDefinition):
         weight = row_weights(sample_weight, table.n_rows)
         return Problem(table, summarise(table, weight), weight, None)
 
-    def _structure_for(self, X: Any, sample_weight: Any) -> Any:
-        """What `learn_structure` finds, where it is to be learned."""
+    def _learned_structure(self, X: Any, sample_weight: Any) -> Any:
+        """What `learn_structure` finds."""
         if self.structure not in METHODS:
             raise NetworkError(
-                f"structure={self.structure!r}: pass a mapping from nodes to parents, edges, or one of "
-                f"{', '.join(map(repr, METHODS))}"
+                f"structure={self.structure!r}: pass a mapping from nodes to parents, edges, the name of a .bif file, "
+                f"or one of {', '.join(map(repr, METHODS))}"
             )
         given = [name for name in ("hidden", "fixed", "tied") if getattr(self, name)]
         if given:

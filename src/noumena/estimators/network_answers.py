@@ -42,7 +42,7 @@ class NetworkAnswers(NetworkEvidence):
 
     def query(
         self,
-        nodes: Sequence[str] | None = None,
+        nodes: str | Sequence[str] | None = None,
         evidence: Mapping[str, Any] | None = None,
         *,
         soft_evidence: Mapping[str, Any] | None = None,
@@ -52,7 +52,7 @@ class NetworkAnswers(NetworkEvidence):
 
         Parameters
         ----------
-        nodes : sequence of str, optional
+        nodes : str or sequence of str, optional
             All nodes by default.
         evidence : mapping, optional
             From a node to its state.
@@ -73,7 +73,8 @@ class NetworkAnswers(NetworkEvidence):
             For an unknown node or state, or evidence of probability 0.
         """
         row = self._one(evidence)
-        wanted = {name: self._node(name) for name in (self.nodes_ if nodes is None else nodes)}
+        names = self.nodes_ if nodes is None else [nodes] if isinstance(nodes, str) else nodes
+        wanted = {name: self._node(name) for name in names}
         likelihood = self._likelihood(soft_evidence)
         log, found = self._marginals(row[None], likelihood, method, wanted.values())
         self._refuse_impossible(log, row[None], likelihood)

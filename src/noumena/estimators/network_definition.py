@@ -1,6 +1,6 @@
 """What a Bayesian network is said to be: nodes, states, parents, tables that are fixed or shared, priors, starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ class NetworkDefinition(NetworkAnswers):
     fixed: Mapping[str, Any] | None
     tied: Sequence[Sequence[str]] | None
 
-    def _states_in(self, columns: Columns) -> dict[str, Levels]:
-        """The states of the nodes that have columns: those that were given, else the values that occur."""
+    def _states_in(self, columns: Columns, told: Mapping[str, Any]) -> dict[str, Levels]:
+        """The states of the nodes that have columns: those that are told, else the values that occur."""
         assert columns.names is not None
         found: dict[str, Levels] = {}
         for j, (name, array) in enumerate(zip(columns.names, columns.arrays, strict=True)):
@@ -36,8 +36,10 @@ class NetworkDefinition(NetworkAnswers):
                     f"{column} holds dates or times ({array.type}), and states are few: put classes in their place, "
                     "such as months or weekdays, or leave it out"
                 )
-            own = tuple((self.states or {}).get(name) or ())
-            found[name] = own or levels_of(array, column, "leave it out, or put classes in their place")
+            if name in told:
+                found[name] = told_states(name, told[name])
+            else:
+                found[name] = levels_of(array, column, "leave it out, or put classes in their place")
             if len(found[name]) < 2:
                 raise DataError(f"{column} has one state only ({found[name]!r}): it tells nothing, leave it out")
         return found
@@ -49,7 +51,7 @@ class NetworkDefinition(NetworkAnswers):
         for name, said in (self.hidden or {}).items():
             if not isinstance(said, int | np.integer | Sequence) or isinstance(said, bool | str):
                 raise NetworkError(f"hidden[{name!r}]={said!r}: give a number of states, or their names in a list")
-            levels = tuple(range(said)) if isinstance(said, int | np.integer) else tuple(said)
+            levels = tuple(range(said)) if isinstance(said, int | np.integer) else told_states(name, said)
             if len(levels) < 2:
                 raise NetworkError(f"hidden node {name!r} needs at least 2 states, not {said!r}")
             found[name] = levels
@@ -71,6 +73,9 @@ class NetworkDefinition(NetworkAnswers):
                 f"{', '.join(map(repr, missing))} is a column or a hidden node, but the structure has no such node: "
                 'add it (a node without edges is "name": []), or leave it out'
             )
+        for what, of_nodes in {"fixed": self.fixed, "states": self.states}.items():
+            if not isinstance(of_nodes, Mapping | None):
+                raise NetworkError(f'{what}={of_nodes!r}: pass a mapping from nodes, {what}={{"…": […]}}')
         for name, own in levels.items():
             if twice := [state for state in own if own.count(state) > 1]:
                 raise NetworkError(f"node {name!r} has the state {twice[0]!r} more than once: list each state once")
@@ -91,6 +96,8 @@ class NetworkDefinition(NetworkAnswers):
         """The table of each node, and which tables are fixed."""
         groups = [{v} for v in range(len(place))]
         for group in self.tied or ():
+            if isinstance(group, str):
+                raise NetworkError(f'tied={self.tied!r}: pass groups of nodes, tied=[("a", "b")]')
             unknown = [name for name in group if name not in place]
             if unknown:
                 raise NetworkError(f"tied names {unknown[0]!r}, which is no node")
@@ -137,7 +144,7 @@ class NetworkDefinition(NetworkAnswers):
         ]
 
     def _first_tables(self, problem: Problem, pseudo: Tables, rng: np.random.Generator) -> Tables:
-        """Shares of the rows where a table's nodes are all seen, and of prior counts; random ones where one is never."""
+        """Shares of the rows where a table's nodes are all seen, with prior counts; random ones where one is never."""
         graph, x = self._graph, problem.table.to_array()
         weight = np.ones(len(x)) if problem.weight is None else problem.weight
         tables = []
@@ -176,6 +183,17 @@ class NetworkDefinition(NetworkAnswers):
                 )
             found.append(np.broadcast_to(count, shape).astype(float))
         return tuple(found)
+
+
+def told_states(name: str, states: Any) -> Levels:
+    """States that a user lists; `NetworkError` for what a stored network could not hold."""
+    if isinstance(states, str) or not isinstance(states, Iterable):
+        raise NetworkError(f"the states of {name!r} are {states!r}: list them, as in ['no', 'yes']")
+    found = tuple(state.item() if isinstance(state, np.generic) else state for state in states)
+    odd = [state for state in found if not isinstance(state, str | int | float) or state != state]
+    if odd:
+        raise NetworkError(f"node {name!r} has the state {odd[0]!r}: states are text, numbers or truth values")
+    return found
 
 
 def checked_table(table: Any, shape: tuple[int, ...], name: str) -> np.ndarray:

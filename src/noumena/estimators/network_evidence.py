@@ -81,6 +81,8 @@ class NetworkEvidence(DensityMixin, BaseEstimator):
         """The codes of one row."""
         check_is_fitted(self)
         row = np.full(len(self.nodes_), np.nan)
+        if not isinstance(evidence, Mapping | None):
+            raise NetworkError(f'evidence={evidence!r}: pass a mapping from nodes to states, evidence={{"…": "…"}}')
         for name, state in (evidence or {}).items():
             node = self._node(name)  # before its states are looked at
             row[node] = self._state(name, state)

@@ -212,6 +212,8 @@ def _encode(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return None  # a generator's state is no parameter of the model
     raise ModelFileError(f"{name} is a {type(value).__name__}, which cannot be stored as data")
