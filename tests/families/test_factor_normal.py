@@ -12,6 +12,7 @@ from noumena.families.factor_normal import FactorNormal
 from noumena.families.factor_starts import principal_start
 from noumena.families.factor_structure import FactorNatural, FactorParameters, FactorStructure
 from noumena.families.normal import Frame
+from noumena.models.factor import FactorModel
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -98,6 +99,25 @@ def test_complete_rows_may_be_known_to_be_complete(structure):
     ]
     np.testing.assert_allclose(values[1], values[0], rtol=1e-12)
     np.testing.assert_allclose(values[2], values[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("complete", [True, False], ids=["complete", "holes"])
+def test_digits_where_the_factors_explain_nearly_all(complete):
+    """Noise of 1e-7: against the model's E-step, which tests/models/test_factor.py holds to extended precision."""
+    structure = STRUCTURES["diagonal"]
+    family, own = family_of(structure, complete), some_parameters(structure, k=1)
+    parameters = own._replace(noise=np.full((1, D), 1e-7))
+    one = jax.tree.map(lambda part: part[0], parameters)
+    model = FactorModel(family.frame, structure, one, complete)
+    rng = np.random.default_rng(11)
+    u = rng.normal(size=(50, 2)) @ one.loadings.T + 3e-4 * rng.normal(size=(50, D)) + one.mean
+    x = family.frame.location.value + family.frame.scale.value * u
+    if not complete:
+        x[rng.random(x.shape) < 0.2] = np.nan
+    block = Block(x, np.ones(50), complete=complete)
+    found = densities(family, parameters, block)[:, 0].sum()
+    expected, _ = model.gather(model.natural(), block)
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 @structures

@@ -14,7 +14,7 @@ from .factor_chart import FactorNormalChart
 from .factor_starts import principal_start
 from .factor_structure import FactorNatural, FactorParameters, FactorStructure, maximise, natural_of
 from .family import Family
-from .gaussian_integral import inverse_and_logdet, log_gaussian_integral
+from .gaussian_integral import inverse_and_logdet, refined_gaussian_integral
 from .normal import Frame
 from .normal_chart import LOG_2PI
 
@@ -68,7 +68,7 @@ class FactorNormal(Family):
         squares = (u * u) @ natural.square.T
         precision = -(natural.latent + natural.latent.swapaxes(1, 2)) - (a + a.swapaxes(2, 3))[:, :, 1:, 1:]
         pull = b[:, :, 1:] + a[:, :, 0, 1:] + a[:, :, 1:, 0]
-        over_z = log_gaussian_integral(pull.swapaxes(1, 2), jnp.moveaxis(precision, 1, -1), known)
+        over_z = refined_gaussian_integral(pull.swapaxes(1, 2), jnp.moveaxis(precision, 1, -1), known)
         value = squares + b[:, :, 0] + a[:, :, 0, 0] + over_z
         return value + 0.5 * self.structure.n_factors * LOG_2PI + jnp.broadcast_to(log_jacobian, x.shape[:1])[:, None]
 
