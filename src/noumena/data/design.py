@@ -74,8 +74,8 @@ class Design:
             found += [name] if levels is None else [f"{name}[{level}]" for level in levels[1:]]
         return tuple(found)
 
-    def matrix(self, columns: Columns, role: str = "covariate") -> np.ndarray:
-        """The design matrix of a table, shape (n_rows, p).
+    def matrix(self, columns: Columns, role: str = "covariate", holes: bool = False) -> np.ndarray:
+        """The design matrix of a table, shape (n_rows, p); where ``holes`` may be, missing numbers are NaN.
 
         Raises
         ------
@@ -89,6 +89,13 @@ class Design:
         for j, (array, levels) in enumerate(zip(own.arrays, self.levels, strict=True)):
             found = _indicators(array, levels, own.described(j)) if levels else from_arrow(array)[:, None]
             bad = ~np.isfinite(found).all(axis=1)
+            if holes and bad.any():
+                if levels is not None or str(array.type) == "bool":
+                    raise DataError(
+                        f"{own.described(j)} is missing at row {int(np.flatnonzero(bad)[0])}, but it is a category, "
+                        "and categories are not normal: fill it in first (noumena's impute can), or leave the row out"
+                    )
+                bad = np.isinf(found[:, 0])
             if bad.any():
                 raise DataError(
                     f"{own.described(j)} is missing or infinite at row {int(np.flatnonzero(bad)[0])}, but it is a "

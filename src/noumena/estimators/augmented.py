@@ -28,7 +28,8 @@ from ..families.weight_priors import (
 from ..models.augmented_errors import covariance_of_estimates
 from ..models.augmented_fit import Settings, fit_augmented
 from ..models.augmented_regression import AugmentedRegression
-from ..models.augmented_rows import Rows
+from ..models.augmented_rows import Features, Rows
+from ..models.joint_regression import JointRegression
 from ..models.standard_errors import StandardErrors
 from .augmented_inputs import (
     Covariates,
@@ -39,6 +40,14 @@ from .augmented_inputs import (
     refuse_determined,
 )
 from .inputs import check_least_rows, row_weights
+from .missing_covariates import (
+    check_missing,
+    completed,
+    completed_rows,
+    fit_jointly,
+    joint_covariance,
+    observed_frame,
+)
 from .mixture_fitter import double_precision, printer
 from .parameters import integer, real
 from .storage import save
@@ -57,6 +66,7 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
     groups: Sequence[Any] | None
     weights: str | None
     hyperparameters: str
+    missing: str | None
     standardize: bool
     tol: float
     max_iter: int
@@ -68,6 +78,7 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
     status_: Status
     n_features_in_: int
     _model: AugmentedRegression
+    _joint: JointRegression | None
 
     # ------------------------------------------------------------------------------------------- to be filled in
 
@@ -83,7 +94,8 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.missing is None
+        tags.input_tags.allow_nan = self.missing is not None
         tags.target_tags.required = True
         return tags
 
@@ -155,7 +167,9 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None: pass the response"
             )
-        covariates, design = covariates_for_fit(self, X)
+        likelihood = getattr(self, "likelihood", None) or getattr(self, "link", "")
+        check_missing(self.missing, likelihood, self.prior, self._uncertain(), self.accelerate)
+        covariates, design = covariates_for_fit(self, X, self.missing is not None)
         check_least_rows(covariates.n_rows, self.n_features_in_, 2)
         return covariates, design
 
@@ -174,11 +188,15 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         accelerator(accelerate)  # refuses unknown names
         newton = self._newton(likelihood, uncertain)
         intercept, k = self._wants_intercept, likelihood.n_functions
-        self._frame = Frame.of(covariates.matrix, weight, intercept)
-        refuse_constant(self._frame, covariates.names, covariates.matrix)
+        self._joint, jointly = None, self.missing is not None
+        if jointly:
+            self._frame = observed_frame(covariates, weight, intercept)
+        else:
+            self._frame = Frame.of(covariates.matrix, weight, intercept)
+            refuse_constant(self._frame, covariates.names, covariates.matrix)
         self._names, self._design = covariates.names, design
         rows = self._rows(covariates, response, weight)
-        if prior is None:
+        if prior is None and not jointly:
             names = ["intercept"] * intercept + list(covariates.names)
             self._check_rank(np.sum([block.gram for block in rows], axis=0), names, rows)
         unit = np.ones(len(self._frame.scale)) if self.standardize else self._frame.scale
@@ -197,7 +215,12 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
             progress=printer(self.verbose),
         )
         with double_precision():
-            fit = self._integrated(rows, settings) or fit_augmented(rows, settings)
+            if jointly:
+                fit, self._joint = fit_jointly(rows, settings, self._frame, self._names)
+                self.joint_log_likelihood_ = fit.bound
+                rows = [completed_rows(self._joint, block) for block in rows]
+            else:
+                fit = self._integrated(rows, settings) or fit_augmented(rows, settings)
             self._adopt(fit)
             self.log_likelihood_ = self._total(rows)
         self._n_rows = float(sum(block.total for block in rows))
@@ -224,19 +247,33 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         refuse_determined(gram, names)
 
     def _rows(self, covariates: Covariates, response: np.ndarray, weight: np.ndarray | None) -> list[Rows]:
-        return [
+        rows = [
             Rows(response[part], None if weight is None else weight[part], features)
             for part, features in self._frame.features(covariates.matrix)
         ]
+        return rows if self._joint is None else [completed_rows(self._joint, block) for block in rows]
 
     def _total(self, rows: list[Rows]) -> float:
         return sum(float(block.weighted(self._density(block)).sum()) for block in rows)
 
     def _density(self, block: Rows) -> np.ndarray:
-        """log p(y | x, ŵ) of each row."""
+        """log p(y | x, ŵ) of each row, given what is seen of x."""
         model = self._model
-        f = block.features.predictors(model.weights)
-        return np.asarray(model.likelihood.log_density(block.y, f, None, model.scale, model.shape))
+        f, scale, _ = self._law(block)
+        return np.asarray(model.likelihood.log_density(block.y, f, None, scale, model.shape))
+
+    def _law(self, block: Rows) -> tuple[np.ndarray, Any, Any]:
+        """Predictors and scale of each row, in units of the last: what missing covariates hide widens the response.
+
+        A probit's scale is 1: there the unit grows.
+        """
+        model, f = self._model, block.features.predictors(self._model.weights)
+        if block.hidden is None:
+            return f, model.scale, 1.0
+        scale = model.scale + block.hidden
+        if model.likelihood.power is not None:
+            return f, scale, 1.0
+        return f / np.sqrt(scale)[:, None], model.scale, np.sqrt(scale)
 
     def _adopt(self, fit: Fit) -> None:
         model = jax.tree.map(np.asarray, fit.model)
@@ -267,6 +304,10 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         self.n_parameters_ = int(np.count_nonzero(free) + np.count_nonzero(model.groups.value < 0))
         self.n_parameters_ += int(model.likelihood.power is not None and not model.scale_known)
         self.n_parameters_ += model.likelihood.n_shape
+        if self._joint is not None:
+            scale = self._frame.scale[i:]
+            self.covariates_mean_ = self._frame.location[i:] + scale * self._joint.mean
+            self.covariates_covariance_ = self._joint.covariance * np.outer(scale, scale)
         self._describe()
 
     def _squeezed(self, values: np.ndarray) -> Any:
@@ -303,10 +344,14 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
 
     def _predictors(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean of the linear predictors of each row, shape (rows, K), and their covariance, shape (rows, K, K)."""
-        covariates = covariates_for_use(self, X, self._design)
+        covariates = covariates_for_use(self, X, self._design, self.missing is not None)
         k, p = self._model.weights.shape
         mean, spread = np.empty((covariates.n_rows, k)), np.zeros((covariates.n_rows, k, k))
-        for part, features in self._frame.features(covariates.matrix):
+        for part, own in self._frame.features(covariates.matrix):
+            features: Features = own
+            if self._joint is not None:
+                features, hidden, _ = completed(self._joint, own)
+                spread[part, 0, 0] = hidden
             mean[part] = features.predictors(self._model.weights)
             if self._uncertainty is not None:
                 apart = self._uncertainty.reshape(k, p, k, p)
@@ -317,7 +362,7 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
 
     def _asked(self, X: Any, response: np.ndarray, sample_weight: Any) -> list[Rows]:
         """Rows with their responses, as the fitted model is asked about them."""
-        covariates = covariates_for_use(self, X, self._design)
+        covariates = covariates_for_use(self, X, self._design, self.missing is not None)
         weight = row_weights(sample_weight, covariates.n_rows)
         if len(response) != covariates.n_rows:
             raise DataError(f"y has {len(response)} values (samples) for {covariates.n_rows} rows")
@@ -331,9 +376,10 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         model = self._model
         found = []
         for block in rows:
-            f = block.features.predictors(model.weights)
+            f, scale, unit = self._law(block)
             with double_precision():
-                found.append(model.likelihood.latents(block.y, f, model.spread(block), model.scale, model.shape))
+                own = model.likelihood.latents(block.y, f, model.spread(block), scale, model.shape)
+            found.append({name: unit * value for name, value in own.items()})
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
     def _standard_errors(self, rows: list[Rows]) -> StandardErrors:
@@ -344,7 +390,10 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
             errors = np.sqrt(variance).reshape(k, -1)
         else:
             with double_precision():
-                covariance = covariance_of_estimates(model, rows)
+                if self._joint is None:
+                    covariance = covariance_of_estimates(model, rows)
+                else:
+                    covariance = joint_covariance(self._joint, model.likelihood, rows)
             jacobian = np.kron(np.eye(k), self._frame.jacobian)
             held = np.isnan(np.diagonal(covariance)[:q])
             own = np.where(np.isnan(covariance), 0.0, covariance)
@@ -375,6 +424,8 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
     def _to_state(self) -> dict[str, Any]:
         return {
             "model": self._model,
+            "joint": self._joint,
+            "joint_log_likelihood": getattr(self, "joint_log_likelihood_", None),
             "frame": {"location": self._frame.location, "scale": self._frame.scale, "intercept": self._frame.intercept},
             "names": list(self._names),
             "design": self._design,
@@ -393,6 +444,8 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         self.n_features_in_ = state["n_features_in"]
         if state["feature_names_in"] is not None:
             self.feature_names_in_ = state["feature_names_in"]
-        self.log_likelihood_ = state["log_likelihood"]
+        self.log_likelihood_, self._joint = state["log_likelihood"], state.get("joint")
+        if self._joint is not None:
+            self.joint_log_likelihood_ = state["joint_log_likelihood"]
         trace = Trace(state["trace"]["objective"], state["trace"]["accepted"])
         self._adopt(Fit(state["model"], state["objective"], np.nan, Status(state["status"]), trace))

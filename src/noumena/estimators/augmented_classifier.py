@@ -23,6 +23,7 @@ from ..models.predictive import class_probabilities
 from ..models.standard_errors import StandardErrors
 from .augmented import AugmentedEstimator
 from .inputs import row_weights
+from .missing_covariates import in_deviations
 from .mixture_fitter import double_precision
 from .separation import refuse_separation
 
@@ -44,6 +45,8 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
     prior : {"flat", "ridge", "laplace", "student_t", "ard", "horseshoe", "group_laplace"}, default="flat"
     penalty, prior_dof, groups, weights, hyperparameters, standardize
         As in `AugmentedRegressor`.
+    missing : {"normal"}, optional
+        As in `AugmentedRegressor`; for probits.
     fit_intercept : bool, default=True
         Ordered probits have thresholds instead.
     tol : float, default=1e-6
@@ -74,6 +77,8 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         log p(y | X) at ``coef_``, in nats.
     bound_ : float
         Lower bound of log p(y | X) with the weights integrated out; with posteriors only.
+    joint_log_likelihood_, covariates_mean_, covariates_covariance_
+        As in `AugmentedRegressor`.
     n_parameters_, trace_, status_, converged_, n_iter_
         As in `AugmentedRegressor`.
 
@@ -106,6 +111,7 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         groups: Sequence[Any] | None = None,
         weights: str | None = None,
         hyperparameters: str = "fixed",
+        missing: str | None = None,
         standardize: bool = False,
         fit_intercept: bool = True,
         tol: float = 1e-6,
@@ -120,6 +126,7 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         self.groups = groups
         self.weights = weights
         self.hyperparameters = hyperparameters
+        self.missing = missing
         self.standardize = standardize
         self.fit_intercept = fit_intercept
         self.tol = tol
@@ -195,8 +202,9 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
     def _tell(self, rows: Any) -> None:
         if self.prior == "flat":
             names = ["intercept"] * self._frame.intercept + list(self._names)
+            own = rows if self._joint is None else [in_deviations(block) for block in rows]
             with double_precision():
-                refuse_separation(self._model, rows, names, self._frame.intercept)
+                refuse_separation(self._model, own, names, self._frame.intercept)
         super()._tell(rows)
 
     def _describe(self) -> None:
@@ -225,6 +233,8 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         check_is_fitted(self)
         mean, spread = self._predictors(X)
         model = self._model
+        if self._joint is not None:  # Φ(E f/√(1 + Var f)), the predictor being normal given what is seen
+            mean, spread = mean / np.sqrt(1 + spread[:, :, 0]), np.zeros_like(spread)
         with double_precision():
             return class_probabilities(model.likelihood, mean, spread, model.shape, len(self.classes_))
 

@@ -50,33 +50,35 @@ def numeric(X: Any) -> bool:
     return issparse(X) or (isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "biuf")
 
 
-def covariates_for_fit(estimator: Any, X: Any) -> tuple[Covariates, Design | None]:
+def covariates_for_fit(estimator: Any, X: Any, holes: bool) -> tuple[Covariates, Design | None]:
     """Read the covariates, and set ``n_features_in_`` and ``feature_names_in_``.
 
-    The design, by which tables with text and categories became numbers, is None where there were numbers only.
+    The design, by which tables with text and categories became numbers, is None where there were numbers only. Where
+    ``holes`` may be, missing numbers are NaN.
     """
     if numeric(X):
         adopt_columns(estimator, X.shape[1], None)
-        return _of_numbers(X), None
+        return _of_numbers(X, holes), None
     columns = read_columns(X)
     adopt_columns(estimator, len(columns.arrays), columns.names)
     design = Design.of(columns, None, False, "covariate", check=False)
-    return _of_columns(columns, design), design
+    return _of_columns(columns, design, holes), design
 
 
-def covariates_for_use(estimator: Any, X: Any, design: Design | None) -> Covariates:
+def covariates_for_use(estimator: Any, X: Any, design: Design | None, holes: bool) -> Covariates:
     """Read covariates that must have the columns of the fit."""
     if not numeric(X):
         columns = read_columns(X)
         if columns.names is None or not hasattr(estimator, "feature_names_in_"):
             _check_count(estimator, len(columns.arrays))
         if design is None:
-            return _of_numbers(np.column_stack([np.asarray(a.to_numpy(zero_copy_only=False)) for a in columns.arrays]))
-        return _of_columns(columns, design)
+            numbers = [np.asarray(a.to_numpy(zero_copy_only=False)) for a in columns.arrays]
+            return _of_numbers(np.column_stack(numbers), holes)
+        return _of_columns(columns, design, holes)
     _check_count(estimator, X.shape[1])
     if design is None:
-        return _of_numbers(X)
-    return _of_columns(read_columns(X.toarray() if issparse(X) else X), design)
+        return _of_numbers(X, holes)
+    return _of_columns(read_columns(X.toarray() if issparse(X) else X), design, holes)
 
 
 def _check_count(estimator: Any, count: int) -> None:
@@ -87,7 +89,9 @@ def _check_count(estimator: Any, count: int) -> None:
         )
 
 
-def _of_numbers(X: Any) -> Covariates:
+def _of_numbers(X: Any, holes: bool) -> Covariates:
+    if holes and issparse(X):
+        raise DataError('missing="normal" takes no sparse matrix: pass X.toarray()')
     table = read_table(X)
     names = tuple(f"x{j}" for j in range(table.n_columns))
     if isinstance(table, SparseTable):
@@ -99,7 +103,7 @@ def _of_numbers(X: Any) -> Covariates:
     else:
         assert isinstance(table, ArrayTable)
         matrix = np.asarray(table.array, dtype=float)
-        if np.isnan(np.dot(np.ones(len(matrix)), matrix).sum()):  # one pass without a copy
+        if not holes and np.isnan(np.dot(np.ones(len(matrix)), matrix).sum()):  # one pass without a copy
             row, column = (int(place[0]) for place in np.nonzero(np.isnan(matrix)))
             raise _missing(names[column], row)
     return Covariates(matrix, names, tuple(range(table.n_columns)))
@@ -107,14 +111,14 @@ def _of_numbers(X: Any) -> Covariates:
 
 def _missing(name: str, row: int) -> DataError:
     return DataError(
-        f"covariate {name!r} is missing (NaN) at row {row}: fill it in first (noumena's impute can), or leave the row "
-        "out"
+        f"covariate {name!r} is missing (NaN) at row {row}: fill it in first (noumena's impute can), leave the row "
+        'out, or integrate the cell out (missing="normal")'
     )
 
 
-def _of_columns(columns: Columns, design: Design) -> Covariates:
+def _of_columns(columns: Columns, design: Design, holes: bool) -> Covariates:
     owner = [j for j, levels in enumerate(design.levels) for _ in range(1 if levels is None else len(levels) - 1)]
-    return Covariates(design.matrix(columns, "covariate"), design.names, tuple(owner))
+    return Covariates(design.matrix(columns, "covariate", holes), design.names, tuple(owner))
 
 
 @final

@@ -65,6 +65,10 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
     evidence_method : {"coordinate", "em", "mackay", "gradient"}, default="coordinate"
         How that exact evidence is climbed: one precision after the other in closed form, by EM, by MacKay's fixed
         point, or by L-BFGS on the logarithms of the precisions. They agree but for local maxima of ARD.
+    missing : {"normal"}, optional
+        What to do about missing cells (NaN) of numbers: by default they are refused. ``"normal"`` takes the covariates
+        to be jointly normal and integrates missing ones out, exactly, at the fit and in every method; for normal and
+        tobit likelihoods under a flat or ridge prior, at point estimates.
     standardize : bool, default=False
         Whether penalties hold for slopes of columns scaled to standard deviation 1.
     quantile : float, default=0.5
@@ -106,6 +110,11 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         itself where ``bound_is_exact_``.
     bound_is_exact_ : bool
         Of the normal likelihood under a flat, ridge or ARD prior it is.
+    joint_log_likelihood_ : float
+        log p(seen cells of X, y), which ``missing="normal"`` maximises; ``log_likelihood_`` is then that of y given the
+        seen cells of X.
+    covariates_mean_, covariates_covariance_ : array, shapes (p,) and (p, p)
+        Of the covariates' joint normal; with ``missing="normal"`` only.
     n_parameters_ : int
         Weights that are not 0, and parameters of the likelihood.
     trace_, status_, converged_, n_iter_
@@ -142,6 +151,7 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         weights: str | None = None,
         hyperparameters: str = "fixed",
         evidence_method: str = "coordinate",
+        missing: str | None = None,
         standardize: bool = False,
         quantile: float = 0.5,
         dof: float | None = None,
@@ -162,6 +172,7 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         self.weights = weights
         self.hyperparameters = hyperparameters
         self.evidence_method = evidence_method
+        self.missing = missing
         self.standardize = standardize
         self.quantile = quantile
         self.dof = dof
@@ -307,6 +318,9 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         mean, spread = self._predictors(X)
         likelihood = self._model.likelihood
         assert isinstance(likelihood, ResponseLikelihood)
+        if self._joint is not None:  # what is hidden is normal, as the response is
+            scale = self._model.scale + spread[:, 0, 0]
+            return PredictiveDistribution(mean[:, 0], np.zeros(len(mean)), likelihood, scale, self._model.shape)
         deviation = np.sqrt(np.maximum(spread[:, 0, 0], 0.0))
         return PredictiveDistribution(mean[:, 0], deviation, likelihood, float(self._model.scale), self._model.shape)
 

@@ -121,11 +121,11 @@ class ResponseLikelihood(Augmentation):
     """A likelihood of a number y = f + residual."""
 
     @abc.abstractmethod
-    def cumulative(self, residual: np.ndarray, scale: float, shape: np.ndarray) -> np.ndarray:
+    def cumulative(self, residual: np.ndarray, scale: Array, shape: np.ndarray) -> np.ndarray:
         """P(y − f ≤ residual); of the uncensored response."""
 
     @abc.abstractmethod
-    def moments(self, scale: float, shape: np.ndarray) -> tuple[float, float]:
+    def moments(self, scale: Array, shape: np.ndarray) -> tuple[Array, Array]:
         """Mean and variance of y − f; NaN or infinite where they do not exist."""
 
 
@@ -158,11 +158,11 @@ class NormalLikelihood(ResponseLikelihood):
     def working(self, y: Array, f: Array, spread: Array | None, scale: Array, shape: Array, newton: bool) -> Working:
         return Working(None, y, y[:, 0] ** 2)
 
-    def cumulative(self, residual: np.ndarray, scale: float, shape: np.ndarray) -> np.ndarray:
+    def cumulative(self, residual: np.ndarray, scale: Array, shape: np.ndarray) -> np.ndarray:
         return scipy.special.ndtr(residual / np.sqrt(scale))
 
-    def moments(self, scale: float, shape: np.ndarray) -> tuple[float, float]:
-        return 0.0, float(scale)
+    def moments(self, scale: Array, shape: np.ndarray) -> tuple[Array, Array]:
+        return 0.0, scale
 
 
 @dataclass(frozen=True)

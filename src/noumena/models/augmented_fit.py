@@ -134,7 +134,7 @@ def _start(rows: list[Rows], settings: Settings) -> tuple[Settings, AugmentedReg
 
 def _least_squares(rows: list[Rows], groups: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Slightly shrunk least squares on the middle of what is known of y; Var y, and the size of residuals."""
-    middle = [replace(block, y=_middle(block.y)) for block in rows]
+    middle = [replace(block, y=middle_of(block.y)) for block in rows]
     moments = Moments.of(middle)
     shrunk = np.where(groups >= 0, _START_RIDGE, 1e-10) * np.diagonal(moments.gram)
     weights = ridge(moments.gram, moments.pull[0], shrunk, covariance=False)[0][None]
@@ -146,7 +146,7 @@ def _least_squares(rows: list[Rows], groups: np.ndarray) -> tuple[np.ndarray, fl
     return weights, variance, float(np.sqrt(rest / moments.total))
 
 
-def _middle(y: np.ndarray) -> np.ndarray:
+def middle_of(y: np.ndarray) -> np.ndarray:
     """One number for each row: y, the middle of an interval, or its finite end."""
     if y.shape[1] == 1:
         return y

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 class Features(abc.ABC):
@@ -137,11 +137,18 @@ class Rows:
     weight : array, shape (rows,), or None
         None is 1.
     features : Features
+        Of missing covariates, their expectations given the others.
+    hidden : array, shape (rows,), or None
+        Variance that missing covariates leave to the linear predictor at the estimate; None where all are complete.
+    hole : array of bool, shape (rows, covariates), or None
+        Which of them are missing.
     """
 
     y: Float[np.ndarray, "rows columns"]
     weight: Float[np.ndarray, " rows"] | None
     features: Features
+    hidden: Float[np.ndarray, " rows"] | None = None
+    hole: Bool[np.ndarray, "rows covariates"] | None = None
 
     @cached_property
     def gram(self) -> Float[np.ndarray, "p p"]:

@@ -67,14 +67,15 @@ class PredictiveDistribution:
     predictor_deviation : array, shape (n_rows,)
         Its standard deviation; 0 at point estimates.
     likelihood : ResponseLikelihood
-    scale : float
+    scale : float or array, shape (n_rows,)
+        Of a normal response, that of each row where it is not the same in all.
     shape : array
     """
 
     predictor: Float[np.ndarray, " rows"]
     predictor_deviation: Float[np.ndarray, " rows"]
     likelihood: ResponseLikelihood
-    scale: float
+    scale: float | Float[np.ndarray, " rows"]
     shape: np.ndarray
 
     @property

@@ -217,10 +217,12 @@ def delta_errors(
     return np.where(stuck, np.nan, np.sqrt(np.maximum(variance, 0.0)))
 
 
-def coordinate_covariance(model: Model, chart: Coordinates, blocks: Iterable[Block]) -> Float[np.ndarray, "f f"]:
+def coordinate_covariance(
+    model: Model, chart: Coordinates, blocks: Iterable[Block], prior: Float[np.ndarray, "p p"] | None = None
+) -> Float[np.ndarray, "f f"]:
     """Inverse of the observed information in the coordinates that are not held.
 
-    Parameters and errors are those of `observed_errors`.
+    Parameters and errors are those of `observed_errors`; ``prior`` is −∂² log p(θ), if there is one.
     """
     p, free = chart.size, ~chart.held
     if p > MOST_PARAMETERS:
@@ -241,6 +243,8 @@ def coordinate_covariance(model: Model, chart: Coordinates, blocks: Iterable[Blo
         rows = np.concatenate([np.asarray(leaf).reshape(DIRECTIONS, -1) for leaf in bent], axis=1)
         first[begin : begin + DIRECTIONS] = (rows @ flat.T)[: p - begin]
     information = -(0.5 * (first + first.T) + np.asarray(second))
+    if prior is not None:
+        information = information + prior
     return _inverse(information[np.ix_(free, free)])
 
 
