@@ -37,7 +37,7 @@ def log_gaussian_integral(
 
 @log_gaussian_integral.defjvp
 def _derivative(primals, tangents):  # type: ignore[no-untyped-def]
-    return _value_and_slope(_moments(*primals), *tangents[:2], primals[2])
+    return _value_and_slope(_moments(*primals), tangents, primals[2])
 
 
 @jax.custom_jvp
@@ -51,11 +51,11 @@ def refined_gaussian_integral(
 
 @refined_gaussian_integral.defjvp
 def _derivative_of_refined(primals, tangents):  # type: ignore[no-untyped-def]
-    return _value_and_slope(_refined(*primals), *tangents[:2], primals[2])
+    return _value_and_slope(_refined(*primals), tangents, primals[2])
 
 
-def _value_and_slope(moments, db: Array, da: Array, pattern: Array):  # type: ignore[no-untyped-def]
-    energy, logdet, mean, covariance = moments
+def _value_and_slope(moments, tangents, pattern):  # type: ignore[no-untyped-def]
+    (energy, logdet, mean, covariance), (db, da, _) = moments, tangents
     second = mean[:, :, None] * mean[:, None] + covariance  # E[uuᵀ]
     value = energy - 0.5 * logdet
     return value, jnp.sum(mean * db, axis=1) - 0.5 * jnp.sum(second * shared_out(da, pattern), axis=(1, 2))
