@@ -111,7 +111,9 @@ def fit_jointly(
     joint = jax.tree.map(np.asarray, found.model)
     assert isinstance(joint, JointRegression)
     if found.status in (Status.DEGENERATE, Status.NOT_FINITE):
-        _refuse_determined(joint.covariance, names)
+        # what the next M-step would take for Σ: the model may be the last that had a density
+        moments = np.sum([joint.gather(None, part)[1] for part in parts], axis=0) / _weights(rows).sum()
+        _refuse_determined(moments[1:-1, 1:-1] - np.outer(moments[0, 1:-1], moments[0, 1:-1]), names)
     return replace(found, model=_regression(joint, settings, i)), joint
 
 
