@@ -144,7 +144,8 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         Parameters
         ----------
         X : table or sparse matrix, shape (n_rows, columns)
-            Numbers, or categories (compared with their first level), without missing cells.
+            Numbers, or categories (compared with their first level), without missing cells but for those that
+            ``missing`` takes.
         y : array, shape (n_rows,)
             Classes of any kind.
         sample_weight : array, shape (n_rows,), optional

@@ -195,7 +195,8 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         Parameters
         ----------
         X : table or sparse matrix, shape (n_rows, columns)
-            Numbers, or categories (compared with their first level), without missing cells.
+            Numbers, or categories (compared with their first level), without missing cells but for those that
+            ``missing`` takes.
         y : array, shape (n_rows,), or (n_rows, 2) for tobit
             Responses; or intervals that hold them, with infinite ends where one side is open.
         sample_weight : array, shape (n_rows,), optional
