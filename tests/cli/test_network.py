@@ -13,6 +13,8 @@ import noumena
 from noumena.cli.edges import edges_from
 from noumena.cli.network import spelled, state_meant
 from noumena.cli.options import hidden_nodes, prior
+from noumena.estimators import network_size
+from noumena.models import elimination
 
 from .test_cli import refused, run
 
@@ -160,6 +162,20 @@ def test_query_prints_marginals(model):
     assert found == {state: f"{p:.6f}" for state, p in wanted.items()}
     assert "rain" not in run("query", model, "--evidence", "rain=TRUE").stdout.split("\n\n")[1]
     assert run("query", model).stdout.count("\n") == 1 + 7
+
+
+def test_marginals_out_of_reach_do_not_end_a_fit(monkeypatch):
+    """A 3 × 3 grid: two cliques of four nodes, which complete rows do not join."""
+    monkeypatch.setattr(network_size, "MOST_ENTRIES", 8)
+    monkeypatch.setattr(elimination, "_MOST_JOINED", 8)
+    cells = np.random.default_rng(0).integers(2, size=(60, 9))
+    pd.DataFrame(cells, columns=list("abcdefghi")).to_csv("grid.csv", index=False)
+    edges = "a->b->c,d->e->f,g->h->i,a->d->g,b->e->h,c->f->i"
+    said = run("fit", "grid.csv", "--model", "network", "--structure", edges, "--out", "grid.noumena").stdout
+    assert "log likelihood" in said
+    assert "marginals are out of reach" in said
+    assert "exact answers need a table of 16 entries" in refused("query", "grid.noumena")
+    assert "exact answers need a table of 16 entries" in refused("report", "grid.noumena", "grid.csv")
 
 
 def test_query_answers_approximately_where_it_is_asked_to(bif, network):

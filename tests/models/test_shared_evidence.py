@@ -1,6 +1,7 @@
 """What rows share along an elimination: sums are those of dense contractions, however rows are cut and keys ranked."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import jax
@@ -14,7 +15,7 @@ from noumena.core.block import Block
 from noumena.core.expectation import expectation
 from noumena.core.lanes import stack
 from noumena.core.model import Fixed
-from noumena.models import shared_evidence
+from noumena.models import elimination, shared_evidence
 from noumena.models.network import Graph, Network
 from noumena.models.network_queries import completed, log_densities, posteriors
 from noumena.models.propagation import expected_counts, forward
@@ -62,18 +63,19 @@ def dense(network: Network, weight: np.ndarray) -> Callable[[np.ndarray], tuple[
 
 @pytest.mark.parametrize("seed", range(2))
 def test_shared_sums_are_the_dense_ones(seed, monkeypatch):
-    """Rows all at once; in pieces of a few entries, none of them kept; and with keys that must be ranked in between."""
+    """Rows at once; in pieces, none of them kept; with keys that are ranked in between; with every table by itself."""
     network = wide_network(seed)
     weight = np.random.default_rng(seed).integers(0, 3, 80).astype(float)
     by_jax = dense(network, weight)
     cut = {"_MOST_ENTRIES": 500, "_MOST_UNSHARED": 2000, "_MOST_KEPT": 0}
     ranked = {"_MOST_KEPT": 1, "_LARGEST_KEY": 50, "_COUNTED": 0, "_COUNTED_TO_ROWS": 0}
-    for missing, settings in product([0.0, 0.3, 0.9], [{}, cut, ranked]):
+    apart = {"_MOST_JOINED": 1}
+    for missing, settings in product([0.0, 0.3, 0.9], [{}, cut, ranked, apart]):
         x = some_rows(network, 80, missing, seed)
         bound, counts = by_jax(x)
         for name, value in settings.items():
-            monkeypatch.setattr(shared_evidence, name, value)
-        blocks = shared_blocks(network.plan, x, weight)
+            monkeypatch.setattr(elimination if settings is apart else shared_evidence, name, value)
+        blocks = shared_blocks(replace(network.plan), x, weight)  # a new plan, whose tables are not joined yet
         assert (len(blocks) > 1) == (settings is cut and missing > 0)
         found, stats = expectation(stack([network]), blocks)
         assert found[0] == pytest.approx(bound, rel=1e-12)
@@ -168,3 +170,17 @@ def test_what_is_too_large_unseen_is_learned_and_asked_where_enough_is_seen():
     assert learned.log_likelihood(frame) == pytest.approx(learned.log_likelihood_)
     with pytest.raises(nm.NetworkError, match="exact answers need a table"):
         nm.BayesianNetwork(parents, states=states).fit(frame.assign(**dict.fromkeys(names, np.nan)))
+
+
+def test_many_messages_are_scaled_whether_the_node_is_seen_or_not():
+    """Twelve children of r and w, of which one is seen or none: Σ p(r, w) Π p(child | r, w) by hand, 1e-60 each."""
+    children = [f"c{i}" for i in range(12)]
+    tiny = np.array([[[1 - 1e-60, 1e-60], [1 - 3e-60, 3e-60]], [[1 - 2e-60, 2e-60], [1 - 1e-60, 1e-60]]])
+    parents = {"r": [], "w": []} | {name: ["r", "w"] for name in children}
+    tables = {"r": [0.3, 0.7], "w": [0.6, 0.4]} | dict.fromkeys(children, tiny)
+    bn = nm.BayesianNetwork.from_tables(parents, tables, dict.fromkeys(parents, (0, 1)))
+    joint = np.log(np.outer([0.3, 0.7], [0.6, 0.4])) + 12 * np.log(tiny[..., 1])
+    ones = pd.DataFrame(1, index=range(3), columns=children)
+    found = bn.score_samples(ones.assign(r=[0, None, None], w=[None, 1, None]))
+    by_hand = [np.logaddexp.reduce(joint[0]), np.logaddexp.reduce(joint[:, 1]), np.logaddexp.reduce(joint, axis=None)]
+    np.testing.assert_allclose(found, by_hand, rtol=1e-12)

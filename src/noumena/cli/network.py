@@ -13,6 +13,7 @@ import noumena
 from ..core.errors import DataError
 from ..data.columns import unique_names
 from ..data.files import arrow_table
+from ..estimators.network_size import NetworkError
 from ..report.digits import count
 from ..report.fitted import level_name
 from .edges import Edges, edges_from
@@ -211,7 +212,12 @@ def _print_summary(estimator: Any, data: Training) -> None:
     ]
     console().print("\n".join(lines), soft_wrap=True)
     shown: dict[str, Mapping[Any, float]] = {}
-    for name, chances in estimator.query().items():
+    try:
+        marginals = estimator.query()
+    except NetworkError:  # less is summed over in the rows, where something is seen
+        console().print("its marginals are out of reach: noumena query --method tells of nodes approximately")
+        return
+    for name, chances in marginals.items():
         if sum(map(len, shown.values())) + len(chances) > _MOST_LINES:
             break
         shown[name] = chances

@@ -17,6 +17,8 @@ FACTORS_BETWEEN_SCALES = 8
 #: Orders tried, the first of them without chance (fewer where there are many variables), and how far chance may go
 #: astray in the others.
 _ORDERS, _ORDERED_AT_ALL, _TEMPERATURE = 40, 4000, 0.3
+#: Factors are multiplied beforehand to tables of so many entries, which stay in a core's cache.
+_MOST_JOINED = 4096
 #: Of variables with more neighbours than this, the pairs are not counted one by one: they come late anyway.
 _MANY = 48
 
@@ -73,6 +75,11 @@ class Plan:
         """Entries of each step's product, for one row."""
         return tuple(prod(self.states[v] for v in step.scope) for step in self.steps)
 
+    @cached_property
+    def tables(self) -> tuple[tuple[tuple[tuple[int, ...], Scope], ...], ...]:
+        """Of each step, its factors in groups that are multiplied beforehand, and the variables of each group."""
+        return tuple(_grouped(self.states, self.scopes, step) for step in self.steps)
+
     @property
     def largest(self) -> int:
         """Entries of the largest product."""
@@ -82,6 +89,20 @@ class Plan:
     def clique(self) -> Scope:
         """The variables of the largest product."""
         return self.steps[int(np.argmax(self.sizes))].scope if self.steps else ()
+
+
+def _grouped(states: Sequence[int], scopes: Sequence[Scope], step: Step) -> tuple[tuple[tuple[int, ...], Scope], ...]:
+    groups: list[tuple[tuple[int, ...], Scope]] = []
+    for factor in step.factors:
+        for at, (members, scope) in enumerate(groups):
+            joined = tuple(v for v in step.scope if v in scope or v in scopes[factor])
+            inside = len(joined) == max(len(scope), len(scopes[factor]))
+            if inside or prod(states[v] for v in joined) <= _MOST_JOINED:
+                groups[at] = ((*members, factor), joined)
+                break
+        else:
+            groups.append(((factor,), tuple(v for v in step.scope if v in scopes[factor])))
+    return tuple(groups)
 
 
 def plan(states: Sequence[int], scopes: Sequence[Scope], variables: Sequence[int], seed: int = 0) -> Plan:

@@ -72,12 +72,13 @@ def posteriors(
         sweep = forward(shared_evidence(plan, x[piece], apart=True, rows=True), factors)
         log_density[piece] = sweep.log_density()
         possible = np.isfinite(log_density[piece])
-        for step, share, (free, _) in backward(sweep):
-            own = found[step.variable][piece]
+        for number, share, (free, _) in backward(sweep):
+            node = plan.steps[number].variable
+            own = found[node][piece]
             hidden, seen = np.split(share.first, [share.n_free])
             if len(hidden):
                 own[hidden] = np.add.reduceat(free, share.starts[: share.n_free], axis=1).T
-            own[seen, x[piece][seen, step.variable].astype(int)] = 1.0
+            own[seen, x[piece][seen, node].astype(int)] = 1.0
             own[~possible] = 0.0
 
     deque(side_by_side(answer, pieces_of(plan, x)), maxlen=0)

@@ -13,8 +13,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from .elimination import FACTORS_BETWEEN_SCALES, Plan, Step, aligned, marginal
-from .shared_evidence import Share, SharedEvidence, table_scope
+from .elimination import FACTORS_BETWEEN_SCALES, Plan, Scope, Step, aligned, marginal
+from .shared_evidence import Share, SharedEvidence
 
 
 @final
@@ -63,8 +63,8 @@ def forward(evidence: SharedEvidence, factors: Sequence[np.ndarray], *, best: bo
     messages: dict[int, np.ndarray] = {}
     sweep = Sweep(evidence, [], [], [])
     for number, (step, share) in enumerate(zip(plan.steps, evidence.shares, strict=True)):
-        table = _table(plan, step, factors)
-        products, log = _products(share, table, [messages.pop(i) for i in step.messages])
+        tables = [_table(plan, step, *group, factors) for group in plan.tables[number]]
+        products, log = _products(share, tables, [messages.pop(i) for i in step.messages])
         summed = np.concatenate([own.max(axis=0) if best else own.sum(axis=0) for own in products])
         scale, log_scale = _scale(summed, share)
         messages[number] = np.append(summed / _spread(scale, share), 1.0)
@@ -74,33 +74,32 @@ def forward(evidence: SharedEvidence, factors: Sequence[np.ndarray], *, best: bo
     return sweep
 
 
-def _table(plan: Plan, step: Step, factors: Sequence[np.ndarray]) -> np.ndarray | None:
-    """The product of the factors that enter at a step: rows for the states of its variable, if it occurs in them."""
-    if not step.factors:
-        return None
-    scope = table_scope(plan, step)
-    table = reduce(mul, (aligned(np, factors[i], plan.scopes[i], scope) for i in step.factors))
+def _table(plan: Plan, step: Step, members: Sequence[int], scope: Scope, factors: Sequence[np.ndarray]) -> np.ndarray:
+    """The product of some factors: rows for the states of the step's variable, if it occurs in them."""
+    table = reduce(mul, (aligned(np, factors[i], plan.scopes[i], scope) for i in members))
     return table.reshape(plan.states[step.variable] if scope[0] == step.variable else 1, -1)
 
 
 def _products(
-    share: Share, table: np.ndarray | None, messages: Sequence[np.ndarray]
+    share: Share, tables: Sequence[np.ndarray], messages: Sequence[np.ndarray]
 ) -> tuple[list[np.ndarray], np.ndarray | float]:
     """The entries of a step, and the logarithm of what those of each configuration were divided by on the way."""
-    parts, log = (share.free, share.seen), 0.0
-    products = [np.ones((1, 1)), np.ones((1, 1))]
-    if table is not None:
-        products = [table.take(share.free.table, axis=1), table.reshape(1, -1).take(share.seen.table, axis=1)]
-    for begin in range(0, len(messages), FACTORS_BETWEEN_SCALES):
-        for i in range(begin, min(begin + FACTORS_BETWEEN_SCALES, len(messages))):
-            found = [messages[i].take(part.messages[i]) for part in parts]
-            products = [np.multiply(own, new, out=new) for own, new in zip(products, found, strict=True)]
-        if len(messages) > FACTORS_BETWEEN_SCALES:
+    products, log = [np.empty((0, 0)), np.empty((0, 0))], 0.0
+    n_factors = len(tables) + len(messages)
+    for number in range(n_factors):
+        for at, part in enumerate((share.free, share.seen)):
+            if number < len(tables):
+                table = tables[number] if part is share.free else tables[number].reshape(1, -1)
+                found = table.take(part.tables[number], axis=1)
+            else:
+                found = messages[number - len(tables)].take(part.messages[number - len(tables)])
+            wide, narrow = (found, products[at]) if len(found) >= len(products[at]) else (products[at], found)
+            products[at] = np.multiply(wide, narrow, out=wide) if number else found
+        if n_factors > FACTORS_BETWEEN_SCALES and number % FACTORS_BETWEEN_SCALES == FACTORS_BETWEEN_SCALES - 1:
             scale, log_scale = _scale(np.concatenate([own.max(axis=0) for own in products]), share)
-            own = _spread(scale, share)
-            n_free = products[0].shape[1]
-            products[0] /= own[:n_free]
-            products[1] /= own[n_free:]
+            columns = _spread(scale, share)
+            products[0] /= columns[: share.n_free_columns]
+            products[1] /= columns[share.n_free_columns :]
             log = log + log_scale
     return products, log
 
@@ -118,12 +117,11 @@ def _spread(values: np.ndarray, share: Share) -> np.ndarray:
     return values if share.n_columns == len(values) else np.repeat(values, share.sizes)
 
 
-def backward(sweep: Sweep) -> Iterator[tuple[Step, Share, list[np.ndarray]]]:
-    """Each step's products times what all else says of their states: posterior probabilities times weights.
+def backward(sweep: Sweep) -> Iterator[tuple[int, Share, list[np.ndarray]]]:
+    """The number of each step, the last one first, and posterior probabilities of its entries times weights.
 
-    The last step first. A sum's own marginal over the sum is what the rest of the network says of its variables; where
-    the sum is 0 so is the marginal (Jensen, Lauritzen & Olesen 1990, Comput. Statist. Quart. 4:269). The products of
-    the sweep are used up.
+    A sum's own marginal over the sum is what the rest of the network says of its variables; where the sum is 0 so is
+    the marginal (Jensen, Lauritzen & Olesen 1990, Comput. Statist. Quart. 4:269). The sweep's products are used up.
     """
     steps = sweep.evidence.plan.steps
     marginals: dict[int, np.ndarray] = {}
@@ -133,10 +131,9 @@ def backward(sweep: Sweep) -> Iterator[tuple[Step, Share, list[np.ndarray]]]:
         own[share.starts[share.single]] = share.weight[share.single]
         ratio = np.divide(own, summed, out=np.zeros_like(summed), where=summed > 0)
         joint = sweep.products[number]
-        n_free = joint[0].shape[1]
-        joint[0] *= ratio[:n_free]
-        joint[1] *= ratio[n_free:]
-        yield step, share, joint
+        joint[0] *= ratio[: share.n_free_columns]
+        joint[1] *= ratio[share.n_free_columns :]
+        yield number, share, joint
         for at, i in enumerate(step.messages):
             marginals[i] = np.zeros(len(sweep.sums[i]) + 1)
             for part, entries in zip((share.free, share.seen), joint, strict=True):
@@ -147,16 +144,15 @@ def expected_counts(sweep: Sweep) -> list[np.ndarray]:
     """Σ weight · p(states of a factor's variables | row), for each factor of the plan."""
     plan = sweep.evidence.plan
     found = [np.zeros(()) for _ in plan.scopes]
-    for step, share, joint in backward(sweep):
-        if not step.factors:
-            continue
-        scope = table_scope(plan, step)
-        counts = np.zeros([plan.states[v] for v in scope])
-        as_tables = counts.reshape(len(counts) if scope[0] == step.variable else 1, -1), counts.reshape(1, -1)
-        for part, entries, table in zip((share.free, share.seen), joint, as_tables, strict=True):
-            of_rows = entries if len(entries) == len(table) else entries.sum(axis=0, keepdims=True)
-            for total, row in zip(table, of_rows, strict=True):
-                total += np.bincount(part.table, row, minlength=len(total))
-        for i in step.factors:
-            found[i] = marginal(counts[..., None], scope, plan.scopes[i])[..., 0]
+    for number, share, joint in backward(sweep):
+        step = plan.steps[number]
+        for group, (members, scope) in enumerate(plan.tables[number]):
+            counts = np.zeros([plan.states[v] for v in scope])
+            as_tables = counts.reshape(len(counts) if scope[0] == step.variable else 1, -1), counts.reshape(1, -1)
+            for part, entries, table in zip((share.free, share.seen), joint, as_tables, strict=True):
+                of_rows = entries if len(entries) == len(table) else entries.sum(axis=0, keepdims=True)
+                for total, row in zip(table, of_rows, strict=True):
+                    total += np.bincount(part.tables[group], row, minlength=len(total))
+            for i in members:
+                found[i] = marginal(counts[..., None], scope, plan.scopes[i])[..., 0]
     return found

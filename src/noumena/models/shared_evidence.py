@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..core.block import Block
 from ..core.threads import WORKERS, side_by_side
-from .elimination import Plan, Scope, Step
+from .elimination import Plan, Step
 
 #: Entries that rows treated at once have at most, some 30 bytes each; and those that they would have, were nothing
 #: shared, since rows must be read to know what they share.
@@ -39,15 +39,15 @@ class Part:
 
     Attributes
     ----------
-    table : array, shape (columns,)
-        Where each column finds its factor in the step's table: in each row of it where the variable is free, else in
-        the table as one row.
+    tables : tuple of arrays, shape (columns,)
+        Where each column finds its factor in each table of the step: in all rows of it where the variable is free and
+        occurs in the table, else in the table as one row.
     messages : tuple of arrays, shape (states, columns)
         Where each entry finds its factor in each message that comes in; just behind the message, where a 1 is put, if
         the message is a number.
     """
 
-    table: Int[np.ndarray, " columns"]
+    tables: tuple[Int[np.ndarray, " columns"], ...]
     messages: tuple[Int[np.ndarray, "states columns"], ...]
 
 
@@ -64,6 +64,8 @@ class Share:
     ----------
     free, seen : Part
         The columns in which the variable is free, and those after them, in which it is seen.
+    n_free_columns, n_columns : int
+        How many are free, and in all.
     starts : array, shape (configurations,)
         First column of each.
     strides : array, shape (configurations, variables of the result)
@@ -80,6 +82,8 @@ class Share:
 
     free: Part
     seen: Part
+    n_free_columns: int
+    n_columns: int
     starts: Int[np.ndarray, " configurations"]
     strides: Int[np.ndarray, "configurations rest"]
     single: Bool[np.ndarray, " configurations"]
@@ -88,13 +92,9 @@ class Share:
     of_row: Int[np.ndarray, " rows"]
 
     @cached_property
-    def n_columns(self) -> int:
-        return len(self.free.table) + len(self.seen.table)
-
-    @cached_property
     def n_free(self) -> int:
         """Configurations in which the step's variable is free."""
-        return int(np.searchsorted(self.starts, len(self.free.table)))
+        return int(np.searchsorted(self.starts, self.n_free_columns))
 
     @cached_property
     def sizes(self) -> Int[np.ndarray, " configurations"]:
@@ -121,7 +121,7 @@ class SharedEvidence:
         """Of all arrays."""
         arrays: list[np.ndarray] = []
         for share in self.shares:
-            arrays += [share.free.table, *share.free.messages, share.seen.table, *share.seen.messages]
+            arrays += [*share.free.tables, *share.free.messages, *share.seen.tables, *share.seen.messages]
             arrays += [share.starts, share.strides, share.single, share.weight, share.first, share.of_row]
         return sum(array.nbytes for array in arrays)
 
@@ -138,17 +138,12 @@ class SharedBlock(Block):
     evidence: SharedEvidence | None = eqx.field(static=True, default=None)
 
 
-def table_scope(plan: Plan, step: Step) -> Scope:
-    """The variables of the factors that enter at a step."""
-    return tuple(v for v in step.scope if any(v in plan.scopes[i] for i in step.factors))
-
-
 def largest_table(plan: Plan, x: Float[np.ndarray, "rows nodes"]) -> tuple[float, Step]:
     """Entries of the largest table that any of some rows needs, known before anything is summed; and its step."""
     found: list[tuple[float, Step]] = []
-    for step, sizes in zip(plan.steps, _sizes(plan, x), strict=True):
-        entering = prod(float(plan.states[v]) for v in table_scope(plan, step))
-        found.append((max(float(sizes.max(initial=0.0)), entering), step))
+    for step, tables, sizes in zip(plan.steps, plan.tables, _sizes(plan, x), strict=True):
+        entering = [prod(float(plan.states[v]) for v in scope) for _, scope in tables]
+        found.append((max(float(sizes.max(initial=0.0)), *entering, 0.0), step))
     return max(found, key=lambda one: one[0])
 
 
@@ -265,7 +260,7 @@ def _shared(
         weights = np.bincount(of_row, weight, minlength=len(first))
         entering = [(past, share, of_past[first]) for past, share, of_past in incoming]
         kept = of_row.astype(np.int32) if rows else np.empty(0, dtype=np.int32)
-        shares.append(Share(*_columns(plan, step, own, entering), weights, first, kept))
+        shares.append(Share(*_columns(plan, number, own, entering), weights, first, kept))
         waiting[number] = of_row
     return SharedEvidence(plan, tuple(shares))
 
@@ -302,13 +297,13 @@ def _ranked(key: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns(
-    plan: Plan, step: Step, codes: np.ndarray, incoming: Sequence[tuple[Step, Share, np.ndarray]]
-) -> tuple[Part, Part, np.ndarray, np.ndarray, np.ndarray]:
+    plan: Plan, number: int, codes: np.ndarray, incoming: Sequence[tuple[Step, Share, np.ndarray]]
+) -> tuple[Part, Part, int, int, np.ndarray, np.ndarray, np.ndarray]:
     """What a `Share` says of its columns, by the codes of each configuration.
 
     ``incoming`` has earlier steps, what is said of them, and which configuration of theirs each of this step's has.
     """
-    variable, rest = step.variable, step.rest
+    variable, rest = plan.steps[number].variable, plan.steps[number].rest
     left = _left(plan, rest, codes)
     strides = np.ones(left.shape, dtype=np.int32)
     strides[:, :-1] = left[:, :0:-1].cumprod(axis=1)[:, ::-1]
@@ -324,9 +319,12 @@ def _columns(
             states[v] = states[v] + offset // strides[owner, axis] % left[owner, axis]
     strides = np.where(left > 1, strides, np.int32(0))
     n_free = int(sizes[codes[:, variable] < 0].sum())
-    table = np.zeros(len(owner), dtype=np.int32)
-    for v in table_scope(plan, step):
-        table = table * np.int32(plan.states[v]) + states[v]
+    tables = []
+    for _, scope in plan.tables[number]:
+        place = np.zeros(len(owner), dtype=np.int32)
+        for v in scope:
+            place = place * np.int32(plan.states[v]) + states[v]
+        tables.append(place)
     free, seen = [], []
     for past, share, which in incoming:
         place = np.where(share.single[which], share.n_columns, share.starts[which]).astype(np.int32)[owner]
@@ -337,4 +335,12 @@ def _columns(
         apart = strides_of[owner[:n_free], past.rest.index(variable)]
         free.append(place[:n_free] + apart * np.arange(plan.states[variable], dtype=np.int32)[:, None])
         seen.append(place[None, n_free:])
-    return Part(table[:n_free], tuple(free)), Part(table[n_free:], tuple(seen)), starts, strides, sizes == 1
+    return (
+        Part(tuple(place[:n_free] for place in tables), tuple(free)),
+        Part(tuple(place[n_free:] for place in tables), tuple(seen)),
+        n_free,
+        len(owner),
+        starts,
+        strides,
+        sizes == 1,
+    )

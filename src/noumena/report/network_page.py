@@ -75,7 +75,8 @@ class Answered:
 def contents(network: NetworkAnswers, X: Any, title: str | None, sample_weight: Any) -> dict[str, Any]:
     """Everything that the page of a network shows, by the names of the template."""
     refuse_unfitted(network, "the report")
-    log_density = network.score_samples(X)  # refuses networks too large for exact answers, of which all here is made
+    network.query()  # refuses networks too large for exact answers, of which all here is made
+    log_density = network.score_samples(X)
     codes = network._rows(X)
     weight = row_weights(sample_weight, len(codes))
     rows = Answered(network, codes, np.ones(len(codes)) if weight is None else weight, log_density)
