@@ -108,7 +108,7 @@ def test_answers_do_not_depend_on_the_pieces(monkeypatch):
     log, marginals = posteriors(network, x)
     best = completed(network, x, "best")
     alone = log_densities(network, x)
-    monkeypatch.setattr(shared_evidence.pieces_of, "__defaults__", (300,))
+    monkeypatch.setattr(shared_evidence.pieces_of, "__defaults__", (300, 2))
     assert len(pieces_of(network.plan, x)) > 3
     np.testing.assert_allclose(log_densities(network, x), alone, rtol=1e-12)
     again, found = posteriors(network, x)

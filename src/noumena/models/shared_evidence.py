@@ -147,11 +147,13 @@ def largest_table(plan: Plan, x: Float[np.ndarray, "rows nodes"]) -> tuple[float
     return max(found, key=lambda one: one[0])
 
 
-def pieces_of(plan: Plan, x: Float[np.ndarray, "rows nodes"], most: int = _MOST_ENTRIES) -> list[slice]:
+def pieces_of(
+    plan: Plan, x: Float[np.ndarray, "rows nodes"], most: int = _MOST_ENTRIES, workers: int = WORKERS
+) -> list[slice]:
     """Rows that are treated at once: up to so many entries, and some for each worker where there is work for them."""
     entries = np.cumsum(sum(_sizes(plan, x), np.zeros(len(x))))
     if len(x) and entries[-1] > _ENTRIES_TO_SPLIT:
-        most = min(most, entries[-1] // WORKERS + 1)
+        most = min(most, entries[-1] // workers + 1)
     which = np.ceil(entries / most)  # the piece that a row's last entry lies in
     cuts = [0, *(np.flatnonzero(np.diff(which)) + 1).tolist(), len(x)]
     return [slice(begin, end) for begin, end in pairwise(cuts) if begin < end]
