@@ -173,7 +173,8 @@ def test_em_ends_at_the_closed_form_of_equal_noise():
     )
     closed = eqx.tree_at(lambda own: own.parameters, model, best)
     at_best, _ = closed.gather(closed.natural(), block_of(x))
-    assert found.objective == pytest.approx(at_best, abs=1e-7)
+    # gains end at rounding, 256 ε |F| = 3e-10; what a linear rate of up to 0.9995 still leaves then is 2,000 times that
+    assert found.objective == pytest.approx(at_best, abs=1e-6)
 
 
 def test_statistics_of_no_rows_are_taken_back():
