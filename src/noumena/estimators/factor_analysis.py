@@ -4,10 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
+from ..core.expectation import expectation
+from ..core.lanes import stack
 from ..data.columns import positions
+from ..data.table import Table
 from ..families.factor_chart import determined, standardised, uncorrelated
 from ..families.factor_structure import LEAST_NOISE, FactorParameters, FactorStructure
+from ..families.normal_chart import LOG_2PI
 from ..models.factor import FactorModel
 from ..models.factor_coordinates import FactorCoordinates
 from ..models.factor_measures import FitMeasures, fit_measures
@@ -217,21 +222,18 @@ class FactorAnalysis(FactorEstimator):
             the same observed cells.
         sample_weight : array, shape (n_rows,), optional
         """
-        from .gaussian_mixture import GaussianMixture
+        rows = self._rows(X, sample_weight)
+        with double_precision():
+            total, _ = expectation(stack([self._for_rows(rows.complete)]), rows.blocks)
+        # of a file, the columns of the fit alone
+        free, diagonal, covariance = _without_factors(rows, self._table(X), sample_weight)
+        implied = self.get_covariance()
+        return fit_measures(float(total[0]), free, diagonal, rows.weight, self.n_parameters_, implied, covariance)
 
-        total, n = self._total(X, sample_weight)
-        table = self._table(X)  # of a file, the columns of the fit alone
-        wide = GaussianMixture(tol=1e-7, max_iter=10_000).fit(table, sample_weight=sample_weight)
-        diagonal = GaussianMixture(covariance="VVI", tol=1e-7).fit(table, sample_weight=sample_weight)
-        return fit_measures(
-            total,
-            wide.log_likelihood_,
-            diagonal.log_likelihood_,
-            n,
-            self.n_parameters_,
-            self.get_covariance(),
-            wide.covariances_[0],
-        )
+    def _rows(self, X: Any, sample_weight: Any) -> FactorRows:
+        table = self._table(X)
+        weight = row_weights(sample_weight, table.n_rows)
+        return rows_for(table, weight, self._model.structure, self._column_names())
 
     def standard_errors(self, X: Any, sample_weight: Any = None) -> StandardErrors:
         """Standard errors from the observed information.
@@ -256,14 +258,14 @@ class FactorAnalysis(FactorEstimator):
         InformationError
             Where the information has no inverse: the factors are not determined by these rows.
         """
-        table = self._table(X)
+        check_is_fitted(self)
         structure = self._model.structure
         if structure.n_within > structure.n_moments:
             raise InformationError(
                 f"{structure.n_within} loadings, noise variances and correlations of factors are not determined by the "
                 f"{structure.n_moments} variances and covariances of {structure.n_columns} columns: use fewer factors"
             )
-        rows = rows_for(table, row_weights(sample_weight, table.n_rows), structure, self._column_names())
+        rows = self._rows(X, sample_weight)
         with double_precision():
             model = self._for_rows(rows.complete)
             model = replaced(model, determined(model.parameters, model.structure))
@@ -315,6 +317,22 @@ class FactorAnalysis(FactorEstimator):
             "communalities": 1 - own.noise / variance,
             "factor_correlations": own.latent,
         }
+
+
+def _without_factors(rows: FactorRows, table: Table, sample_weight: Any) -> tuple[float, float, np.ndarray]:
+    """Log likelihoods of a normal without structure and of one without correlations; the first one's covariance."""
+    from .gaussian_mixture import GaussianMixture
+
+    if rows.complete:
+        scale = np.asarray(rows.frame.scale.value)
+        covariance = rows.covariance * np.outer(scale, scale)
+        constant = len(covariance) * (LOG_2PI + 1)
+        logdets = np.linalg.slogdet(rows.covariance)[1] + 2 * np.sum(np.log(scale)), np.sum(np.log(np.diag(covariance)))
+        free, diagonal = (-0.5 * rows.weight * (float(logdet) + constant) for logdet in logdets)
+        return free, diagonal, covariance
+    wide = GaussianMixture(tol=1e-7, max_iter=10_000).fit(table, sample_weight=sample_weight)
+    diagonal = GaussianMixture(covariance="VVI", tol=1e-7).fit(table, sample_weight=sample_weight)
+    return wide.log_likelihood_, diagonal.log_likelihood_, wide.covariances_[0]
 
 
 def _turned(own: FactorParameters, found: Rotated) -> FactorParameters:
