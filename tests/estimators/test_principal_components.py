@@ -9,6 +9,8 @@ from sklearn.decomposition import PCA
 
 import noumena as nm
 from blocks import holes
+from noumena.estimators.bayesian_pca import BayesianPCA
+from noumena.estimators.factor_estimator import FactorEstimator
 
 
 def table(n: int = 300, d: int = 6, q: int = 2, seed: int = 0, missing: float = 0.0, spread: float = 0.4) -> np.ndarray:
@@ -111,6 +113,16 @@ def test_the_number_of_factors_is_found(q, missing):
     assert pca.transform(x).shape == (500, q)
     assert pca.noise_variance_ == pytest.approx(np.full(10, 0.16), rel=0.1)
     assert (np.diff(np.sum(pca.loadings_**2, axis=0)) <= 0).all()
+
+
+def test_a_factor_in_a_maximum_of_its_own_goes_where_the_bound_is_higher_without_it(monkeypatch):
+    """100 rows of much noise: EM alone ends with a third factor, four nats lower."""
+    x = table(n=100, spread=1.0, seed=30)
+    found = nm.BayesianPCA().fit(x)
+    monkeypatch.setattr(BayesianPCA, "_raised", FactorEstimator._raised)
+    alone = nm.BayesianPCA().fit(x)
+    assert alone.n_factors_ == found.n_factors_ + 1
+    assert found.lower_bound_ > alone.lower_bound_ + 1
 
 
 def test_noise_of_each_column_and_its_factors():

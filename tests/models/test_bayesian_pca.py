@@ -101,6 +101,60 @@ def test_the_bound_never_falls(share, noise, accelerate):
     assert kept[-1] - kept[0] > 5.0
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2], ids=["complete", "holes"])
+@pytest.mark.parametrize("noise", [None, tuple(range(6))], ids=["isotropic", "diagonal"])
+def test_no_step_from_anywhere_falls(share, noise):
+    """α leaps as MacKay has it only where the bound allows: 40 models far from any maximum."""
+    x = holes(table(40, 6, 2, seed=10), share, 11)
+    rng = np.random.default_rng(12)
+    for _ in range(40):
+        start = start_of(x, 3, noise)
+        own = start.parameters._replace(loadings=rng.normal(size=(6, 3)) * np.exp(rng.normal(size=3)))
+        spread = start.spread * 1e6 * np.exp(rng.normal())
+        model = BayesianPCAModel(
+            start.frame, start.structure, own, start.complete, spread, np.exp(3 * rng.normal(size=3))
+        )
+        value, stats = model.gather(model.natural(), block_of(x))
+        after = model.update(stats)
+        gain = after.gather(after.natural(), block_of(x))[0] + after.log_prior() - value - model.log_prior()
+        assert gain > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2], ids=["complete", "holes"])
+def test_the_end_is_a_maximum_in_every_direction(share):
+    """Means, loadings, their spread, precisions, noise: Newton steps along random directions are small.
+
+    The frame lies off the columns' means, so that the means are not 0 in it.
+    """
+    x = holes(table(80, 5, 2, seed=13), share, 14)
+    start = start_of(x, 2)
+    frame = Frame.of(np.nanmean(x, axis=0) + 0.5, np.asarray(start.frame.scale.value))
+    moved = BayesianPCAModel(frame, start.structure, start.parameters, start.complete, start.spread, start.relevance)
+    model = fit(stack([moved]), [block_of(x)], max_iter=5000, tol=1e-12)[0].model
+    own, rng = model.parameters, np.random.default_rng(15)
+    for part in range(5):
+        size = [float(part == i) for i in range(5)]
+        mean, loadings, root = rng.normal(size=5), rng.normal(size=(5, 2)), rng.normal(size=(2, 2))
+        between, noise = rng.normal(size=2), rng.normal()
+
+        def along(step, mean=mean, loadings=loadings, root=root, between=between, noise=noise, size=size):
+            parameters = own._replace(
+                mean=own.mean + step * size[0] * mean,
+                loadings=own.loadings + step * size[1] * loadings,
+                noise=own.noise * np.exp(step * size[4] * noise),
+            )
+            turn = np.eye(2) + step * size[2] * root
+            spread = turn @ model.spread @ turn.T
+            relevance = model.relevance * np.exp(step * size[3] * between)
+            other = BayesianPCAModel(frame, model.structure, parameters, model.complete, spread, relevance)
+            return other.gather(other.natural(), block_of(x))[0] + other.log_prior()
+
+        below, at, above = (along(step) for step in (-1e-3, 0.0, 1e-3))
+        slope, curvature = (above - below) / 2e-3, (above - 2 * at + below) / 1e-6
+        assert curvature < 0
+        assert abs(slope / curvature) < 1e-4, part
+
+
 @pytest.mark.parametrize("noise", [None, tuple(range(6))], ids=["isotropic", "diagonal"])
 def test_complete_rows_may_go_the_way_of_rows_with_holes(noise):
     """One gram for all columns, and one covariance of loadings for all where noise is equal, or one for each."""

@@ -304,10 +304,6 @@ class FactorAnalysis(FactorEstimator):
         if start is not None:
             own = _turned(own, self._rotation_of(own, start))
         location, scale = self._location_and_scale()
-        if start is None:
-            own = standardised(own)
-            sign = np.where(np.sum(own.loadings * self._model.parameters.loadings, axis=0) < 0, -1.0, 1.0)
-            own = own._replace(loadings=own.loadings * sign, latent=own.latent * np.outer(sign, sign))
         variance = np.einsum("jk,kl,jl->j", own.loadings, own.latent, own.loadings) + own.noise
         return {
             "mean": location + scale * own.mean,
