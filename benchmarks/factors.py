@@ -29,13 +29,13 @@ import noumena as nm  # isort: skip
 
 
 def rows(n: int, d: int, q: int, seed: int = 0) -> np.ndarray:
-    """q factors with loadings of every size, noise of each column's own; made in place, in slices."""
+    """q factors with loadings of every size, noise of each column's own."""
     rng = np.random.default_rng(seed)
     loadings = rng.normal(size=(q, d)) * np.linspace(1.5, 0.5, q)[:, None]
     noise = rng.uniform(0.5, 1.5, size=d)
     out = np.empty((n, d))
-    for begin in range(0, n, 50_000):
-        part = out[begin : begin + 50_000]
+    for begin in range(0, n, 5_000):  # so that making the rows takes no more memory than they do
+        part = out[begin : begin + 5_000]
         rng.standard_normal(out=part)
         part *= noise
         part += rng.standard_normal((len(part), q)) @ loadings + 3
