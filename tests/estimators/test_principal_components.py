@@ -72,6 +72,54 @@ def test_missing_cells_by_brute_force():
         )
 
 
+def rows_of_covariance(n: int, covariance: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Rows whose covariance (divided by n) is exactly that."""
+    x = np.random.default_rng(seed).normal(size=(n, len(covariance)))
+    x -= x.mean(axis=0)
+    return x @ np.linalg.inv(np.linalg.cholesky(x.T @ x / n)).T @ np.linalg.cholesky(covariance).T
+
+
+def test_standard_errors_are_those_of_eigenvalues_and_axes():
+    """Anderson (1963), Ann. Math. Stat. 34:122, where the other eigenvalues are known to be equal."""
+    n, noise, values = 400, 0.5, np.array([6.0, 2.5])
+    axes = np.linalg.qr(np.random.default_rng(3).normal(size=(5, 5)))[0]
+    spectrum = np.array([*values, noise, noise, noise])
+    x = rows_of_covariance(n, axes * spectrum @ axes.T)
+    pca = nm.ProbabilisticPCA(2).fit(x)
+    errors = pca.standard_errors(x)
+    np.testing.assert_allclose(errors.mean, np.sqrt(np.diag(pca.get_covariance()) / n), rtol=1e-6)
+    np.testing.assert_allclose(errors.explained_variance, values * np.sqrt(2 / n), rtol=1e-5)
+    variance_of_noise = 2 * noise**2 / (3 * n)
+    assert float(errors.noise_variance) == pytest.approx(np.sqrt(variance_of_noise), rel=1e-5)
+    for j, (value, error) in enumerate(zip(values, errors.loadings.T, strict=True)):
+        other = np.arange(5) != j
+        turning = (axes[:, other] ** 2) @ (value * spectrum[other] / (value - spectrum[other]) ** 2) / n
+        length = (2 * value**2 / n + variance_of_noise) / (4 * (value - noise))
+        np.testing.assert_allclose(error**2, (value - noise) * turning + axes[:, j] ** 2 * length, rtol=1e-4)
+    # shares, by the delta method from the eigenvalues
+    total = spectrum.sum()
+    slope = -np.outer(values, [1, 1, 3]) / total**2
+    slope[[0, 1], [0, 1]] += 1 / total
+    np.testing.assert_allclose(
+        errors.explained_variance_ratio**2, slope**2 @ [*(2 * values**2 / n), variance_of_noise], rtol=1e-5
+    )
+
+
+def test_standard_errors_grow_with_what_is_missing_and_follow_units():
+    x = table(missing=0.3)
+    pca = nm.ProbabilisticPCA(2, tol=1e-9).fit(x)
+    errors = pca.standard_errors(x)
+    whole = table()
+    complete = nm.ProbabilisticPCA(2).fit(whole).standard_errors(whole)
+    assert (errors.mean > complete.mean).all()
+    assert errors.noise_variance > complete.noise_variance
+    tenfold = nm.ProbabilisticPCA(2, tol=1e-9).fit(10 * x - 3).standard_errors(10 * x - 3)
+    np.testing.assert_allclose(tenfold.loadings, 10 * errors.loadings, rtol=1e-4)
+    np.testing.assert_allclose(tenfold.explained_variance, 100 * errors.explained_variance, rtol=1e-4)
+    twice = pca.standard_errors(x, np.full(len(x), 2.0))
+    np.testing.assert_allclose(twice.loadings, errors.loadings / np.sqrt(2), rtol=1e-6)
+
+
 def test_offsets_and_a_common_unit_cost_no_digits():
     x = table(missing=0.1)
     plain, moved = nm.ProbabilisticPCA(2, tol=1e-9).fit(x), nm.ProbabilisticPCA(2, tol=1e-9).fit(x * 1e-6 + 1.0)

@@ -259,7 +259,8 @@ def test_principal_components_tell_shares_and_of_units(tmp_path):
     text = read(tmp_path / "r.html").text
     assert "2 principal components of 150 rows by 6 columns" in text
     assert "of the total variance of the columns, and one noise variance holds for all" in text
-    assert "is the same density, and has them" in text
+    value, error = pca.standardized_loadings_[3, 1], pca.standard_errors(x).standardized_loadings[3, 1]
+    assert f"{value:.3f}±{error:.3f}" in "".join(text.split()).replace("−", "-")
     assert "Fit measures" not in text
 
 

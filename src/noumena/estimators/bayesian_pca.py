@@ -51,7 +51,7 @@ class BayesianPCA(FactorEstimator):
         Of log p(observed cells | α, μ, ψ), in nats, all factors included.
     log_likelihood_ : float
         log p(observed cells) at the posterior means of the loadings.
-    mean_, trace_, status_, converged_, n_iter_
+    standardized_loadings_, communalities_, mean_, trace_, status_, converged_, n_iter_
         As in `FactorAnalysis`; the trace is of the bound.
 
     References

@@ -14,18 +14,14 @@ from ..families.factor_chart import determined, standardised, uncorrelated
 from ..families.factor_structure import LEAST_NOISE, FactorParameters, FactorStructure
 from ..families.normal_chart import LOG_2PI
 from ..models.factor import FactorModel
-from ..models.factor_coordinates import FactorCoordinates
 from ..models.factor_measures import FitMeasures, fit_measures
 from ..models.rotation import ROTATIONS, Rotated, canonical, in_order, rotated
-from ..models.standard_errors import InformationError, StandardErrors, coordinate_covariance, delta_errors
+from ..models.standard_errors import InformationError, StandardErrors
+from .factor_errors import errors_of
 from .factor_estimator import FactorEstimator, begun, n_factors_of, replaced
-from .factor_rows import FactorRows, rows_for
-from .inputs import row_weights
+from .factor_rows import FactorRows
 from .mixture_fitter import double_precision
 from .parameters import real
-
-#: Step of the differences that standard errors of rotated loadings are taken by, in standard errors.
-_STEP = 1e-3
 
 
 class FactorAnalysis(FactorEstimator):
@@ -101,8 +97,6 @@ class FactorAnalysis(FactorEstimator):
 
     factor_correlations_: np.ndarray
     noise_variance_: np.ndarray
-    communalities_: np.ndarray
-    standardized_loadings_: np.ndarray
     factor_names_: tuple[str, ...]
 
     def __init__(
@@ -205,9 +199,6 @@ class FactorAnalysis(FactorEstimator):
     def _describe(self) -> None:
         own, (_, scale) = self._model.parameters, self._location_and_scale()
         self.noise_variance_ = own.noise * scale**2
-        variance = np.diagonal(self._model.covariance())
-        self.communalities_ = 1 - self.noise_variance_ / variance
-        self.standardized_loadings_ = self.loadings_ / np.sqrt(variance)[:, None]
         self.factor_correlations_ = own.latent
         named = list(self.pattern) if isinstance(self.pattern, Mapping) else range(1, own.loadings.shape[1] + 1)
         self.factor_names_ = tuple(name if isinstance(name, str) else f"factor {name}" for name in named)
@@ -229,11 +220,6 @@ class FactorAnalysis(FactorEstimator):
         free, diagonal, covariance = _without_factors(rows, self._table(X), sample_weight)
         implied = self.get_covariance()
         return fit_measures(float(total[0]), free, diagonal, rows.weight, self.n_parameters_, implied, covariance)
-
-    def _rows(self, X: Any, sample_weight: Any) -> FactorRows:
-        table = self._table(X)
-        weight = row_weights(sample_weight, table.n_rows)
-        return rows_for(table, weight, self._model.structure, self._column_names())
 
     def standard_errors(self, X: Any, sample_weight: Any = None) -> StandardErrors:
         """Standard errors from the observed information.
@@ -269,30 +255,8 @@ class FactorAnalysis(FactorEstimator):
         with double_precision():
             model = self._for_rows(rows.complete)
             model = replaced(model, determined(model.parameters, model.structure))
-            chart = FactorCoordinates.around(model)
-            covariance = coordinate_covariance(model, chart, rows.blocks)
-            values = self._seen_errors(chart, covariance)
-        return StandardErrors(values, "observed")
-
-    def _seen_errors(self, chart: FactorCoordinates, covariance: np.ndarray) -> dict[str, np.ndarray]:
-        """Errors of what users see, by central differences along each coordinate."""
-        free = ~chart.held
-        own = chart.parameters(np.zeros(chart.size))
-        start = None if self._model.structure.free is not None else self._aligned(own)
-        step = np.ones(chart.size)
-        step[free] = np.sqrt(np.diagonal(covariance))
-        jacobian: dict[str, list[np.ndarray]] = {}
-        at = self._seen(own, start)
-        for i in range(chart.size):
-            theta = np.zeros(chart.size)
-            theta[i] = _STEP * step[i]
-            up, down = (self._seen(chart.parameters(sign * theta), start) for sign in (1, -1))
-            for name in at:
-                jacobian.setdefault(name, []).append((up[name] - down[name]).ravel() / (2 * theta[i]))
-        return {
-            name: delta_errors(np.array(columns).T, free, covariance).reshape(at[name].shape)
-            for name, columns in jacobian.items()
-        }
+            start = None if structure.free is not None else self._aligned(model.parameters)
+            return errors_of(model, rows, lambda own: self._seen(own, start))
 
     def _aligned(self, own: FactorParameters) -> Rotated:
         """The map from the coordinates' factors to the fitted ones."""
@@ -303,14 +267,8 @@ class FactorAnalysis(FactorEstimator):
         """What users see of these parameters."""
         if start is not None:
             own = _turned(own, self._rotation_of(own, start))
-        location, scale = self._location_and_scale()
-        variance = np.einsum("jk,kl,jl->j", own.loadings, own.latent, own.loadings) + own.noise
-        return {
-            "mean": location + scale * own.mean,
-            "loadings": own.loadings * scale[:, None],
-            "standardized_loadings": own.loadings / np.sqrt(variance)[:, None],
-            "noise_variance": own.noise * scale**2,
-            "communalities": 1 - own.noise / variance,
+        return self._general(own) | {
+            "noise_variance": own.noise * self._location_and_scale()[1] ** 2,
             "factor_correlations": own.latent,
         }
 

@@ -61,6 +61,8 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     n_features_in_: int
     mean_: np.ndarray
     loadings_: np.ndarray
+    standardized_loadings_: np.ndarray
+    communalities_: np.ndarray
     log_likelihood_: float
     trace_: Trace
     status_: Status
@@ -151,10 +153,21 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.log_likelihood_ = found.bound
         self.trace_, self.status_ = found.trace, found.status
         self.n_iter_ = max(len(found.trace) - 1, 1)
-        location, scale = self._location_and_scale()
-        self.mean_ = location + scale * self._model.parameters.mean
-        self.loadings_ = self._model.parameters.loadings * scale[:, None]
+        seen = self._general(self._model.parameters)
+        self.mean_, self.loadings_ = seen["mean"], seen["loadings"]
+        self.standardized_loadings_, self.communalities_ = seen["standardized_loadings"], seen["communalities"]
         self._describe()
+
+    def _general(self, own: FactorParameters) -> dict[str, np.ndarray]:
+        """What users see of the parameters of any factor model, in the units of the data."""
+        location, scale = self._location_and_scale()
+        variance = np.einsum("jk,kl,jl->j", own.loadings, own.latent, own.loadings) + own.noise
+        return {
+            "mean": location + scale * own.mean,
+            "loadings": own.loadings * scale[:, None],
+            "standardized_loadings": own.loadings / np.sqrt(variance)[:, None],
+            "communalities": 1 - own.noise / variance,
+        }
 
     def _tell(self) -> None:
         """Warn about what the user should know of the fit just adopted."""
@@ -201,6 +214,12 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _table(self, X: Any) -> Table:
         check_is_fitted(self)
         return table_for_use(self, X)
+
+    def _rows(self, X: Any, sample_weight: Any) -> FactorRows:
+        """The rows of the fit, as the model takes them."""
+        table = self._table(X)
+        weight = row_weights(sample_weight, table.n_rows)
+        return rows_for(table, weight, self._model.structure, self._column_names())
 
     def _latents(self, x: np.ndarray) -> Latents:
         """Of rows in the units of the data; log densities too."""

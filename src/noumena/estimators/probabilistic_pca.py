@@ -3,13 +3,17 @@
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from ..families.factor_chart import uncorrelated
-from ..families.factor_structure import FactorStructure
+from ..families.factor_chart import determined, uncorrelated
+from ..families.factor_structure import FactorParameters, FactorStructure
 from ..models.factor import FactorModel
 from ..models.rotation import canonical
+from ..models.standard_errors import StandardErrors
+from .factor_errors import errors_of
 from .factor_estimator import FactorEstimator, begun, n_factors_of, replaced
 from .factor_rows import FactorRows
+from .mixture_fitter import double_precision
 
 
 class ProbabilisticPCA(FactorEstimator):
@@ -41,7 +45,9 @@ class ProbabilisticPCA(FactorEstimator):
         (divided by n).
     explained_variance_ratio_ : array, shape (q,)
         As shares of the total variance.
-    mean_, log_likelihood_, n_parameters_, trace_, status_, converged_, n_iter_
+    standardized_loadings_, communalities_, mean_, log_likelihood_, n_parameters_
+        As in `FactorAnalysis`.
+    trace_, status_, converged_, n_iter_
         As in `FactorAnalysis`.
 
     References
@@ -96,6 +102,52 @@ class ProbabilisticPCA(FactorEstimator):
 
     def _describe(self) -> None:
         self.noise_variance_ = float(self._noise()[0] ** 2)
-        self.explained_variance_ = np.sum(self.loadings_**2, axis=0) + self.noise_variance_
-        total = np.sum(self.loadings_**2) + len(self.mean_) * self.noise_variance_
-        self.explained_variance_ratio_ = self.explained_variance_ / total
+        self.explained_variance_, self.explained_variance_ratio_ = _explained(self.loadings_, self.noise_variance_)
+
+    def standard_errors(self, X: Any, sample_weight: Any = None) -> StandardErrors:
+        """Standard errors from the observed information.
+
+        Those of the loadings take into account that the axes are estimated too (Girshick 1939, Ann. Math. Stat.
+        10:203): of axes of nearly the same variance they are large.
+
+        Parameters
+        ----------
+        X : table
+            The rows that the model was fitted on.
+        sample_weight : array, shape (n_rows,), optional
+
+        Returns
+        -------
+        StandardErrors
+            ``mean``, ``loadings``, ``standardized_loadings``, ``communalities``, ``noise_variance``,
+            ``explained_variance``, ``explained_variance_ratio``. A noise variance at its floor has none: NaN.
+
+        Raises
+        ------
+        InformationError
+            Where the information has no inverse: the factors are not determined by these rows.
+        """
+        check_is_fitted(self)
+        rows = self._rows(X, sample_weight)
+        with double_precision():
+            model = self._for_rows(rows.complete)
+            return errors_of(replaced(model, determined(model.parameters, model.structure)), rows, self._seen)
+
+    def _seen(self, own: FactorParameters) -> dict[str, np.ndarray]:
+        """What users see of parameters near the estimate."""
+        loadings = canonical(uncorrelated(own), own.noise)[0]
+        loadings = loadings * np.sign(np.sum(loadings * self._model.parameters.loadings, axis=0))
+        general = self._general(own._replace(loadings=loadings))
+        noise = own.noise[0] * self._location_and_scale()[1][0] ** 2
+        explained, ratio = _explained(general["loadings"], noise)
+        return general | {
+            "noise_variance": np.asarray(noise),
+            "explained_variance": explained,
+            "explained_variance_ratio": ratio,
+        }
+
+
+def _explained(loadings: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    """Variance along each axis, and its share."""
+    explained = np.sum(loadings**2, axis=0) + noise
+    return explained, explained / (np.sum(loadings**2) + len(loadings) * noise)

@@ -92,7 +92,7 @@ def contents(
     errors, problem = None, None
     if fitted.undetermined:
         problem = "so many factors take more parameters than the covariances of the columns have."
-    elif standard_errors and isinstance(estimator, FactorAnalysis):
+    elif standard_errors and isinstance(estimator, FactorAnalysis | ProbabilisticPCA):
         errors, problem = standard_errors_or_why_not(
             estimator, lambda: estimator.standard_errors(X, sample_weight=weight)
         )
@@ -390,7 +390,7 @@ def _loading_table(rows: Described, errors: Any) -> list[dict[str, Any]]:
             tint = 0 if small else round(abs(size) * 40)
             cells.append({"value": value, "error": error, "side": side, "tint": tint, "small": small})
         noise = float(fitted.noise[j])
-        own = None if errors is None else float(errors.noise_variance[j])
+        own = None if errors is None else float(np.broadcast_to(errors.noise_variance, len(fitted.noise))[j])
         value, error = _with_error(noise, own, decimals_for(noise, 3))
         told.append(
             {
@@ -406,11 +406,9 @@ def _loading_table(rows: Described, errors: Any) -> list[dict[str, Any]]:
 
 
 def _no_errors(fitted: FittedFactors) -> str | None:
-    """Why models other than factor analysis have no standard errors."""
+    """Why Bayesian components have no standard errors."""
     if fitted.bayesian:
         return "the loadings of Bayesian principal components have a posterior; what stands here are its means."
-    if isinstance(fitted.estimator, ProbabilisticPCA):
-        return 'FactorAnalysis with noise_structure="isotropic" is the same density, and has them.'
     return None
 
 
