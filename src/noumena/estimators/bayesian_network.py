@@ -197,25 +197,27 @@ class BayesianNetwork(NetworkDefinition):
         ConvergenceWarning
             Where ``max_iter`` was not enough.
         """
-        problem = self._problem(X, sample_weight)
-        self._learn(merged(problem), problem)
+        self._learn(self._problem(X, sample_weight))
         if self.status_ not in (Status.CONVERGED, Status.COMPLETED):
             message = f"after {self.n_iter_} iterations: {self.status_.message}"
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 
-    def _learn(self, problem: Problem, as_given: Problem) -> None:
-        """The tables of the structure that is understood; messages number the rows as they were given."""
+    def _learn(self, problem: Problem) -> None:
+        """The tables of the structure that is understood."""
         rng = generator(self.random_state)
         accelerator(self.accelerate)  # refuses unknown names
         n_init = integer("n_init", (10 if self.hidden else 1) if self.n_init is None else self.n_init, 1)
         with double_precision():
-            starts = self._starts(problem, n_init, rng)
-            self._check_possible(problem, as_given, starts[0])
+            few = merged(problem)
+            starts = self._starts(few, n_init, rng)
+            self._check_possible(few, problem, starts[0])
+            blocks = shared_blocks(starts[0].plan, few.table.to_array(), few.weight)
+            del problem, few  # what the cells say is in the blocks
             fit = fit_best(
                 stack(starts),
                 np.zeros(n_init, dtype=int),
-                shared_blocks(starts[0].plan, problem.table.to_array(), problem.weight),
+                blocks,
                 max_iter=integer("max_iter", self.max_iter, 1),
                 tol=real("tol", self.tol, 0.0),
                 accelerate=self.accelerate,

@@ -271,7 +271,7 @@ def _fitted(
     nodes = tuple(states)
     network.random_state = int(rng.integers(2**31))
     network._understand(nodes, states, _by_name(nodes, parents))
-    network._learn(problem, problem)
+    network._learn(problem)
     return float(-2 * network.log_likelihood_ + network.n_parameters_ * np.log(_weights(problem).sum()))
 
 

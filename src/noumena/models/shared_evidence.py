@@ -7,7 +7,7 @@ common, however much they differ elsewhere.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -23,7 +23,7 @@ from .elimination import Plan, Step
 
 #: Entries that rows treated at once have at most, some 30 bytes each; and those that they would have, were nothing
 #: shared, since rows must be read to know what they share.
-_MOST_ENTRIES, _MOST_UNSHARED = 4_000_000, 16_000_000
+_MOST_ENTRIES, _MOST_UNSHARED = 4_000_000, 8_000_000
 #: Rows with fewer entries than this are one piece: two share less, and the calls for each take time.
 _ENTRIES_TO_SPLIT = 8_000_000
 #: Bytes of what is worked out once and kept; what does not fit is worked out at every E-step.
@@ -58,7 +58,8 @@ class Share:
 
     A configuration is what one or several rows say of it. Those in which the step's variable is free come first. The
     columns of a configuration follow each other, one for each combination of the states of the other variables that
-    are free, and so do the entries of its message.
+    are free, and so do the entries of its message. ``strides``, ``first`` and ``of_row`` are empty where nothing is
+    asked of single rows.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class Share:
     first : array, shape (configurations,)
         A row of each.
     of_row : array, shape (rows,)
-        The configuration of each row; empty unless asked for.
+        The configuration of each row.
     """
 
     free: Part
@@ -127,7 +128,7 @@ class SharedEvidence:
 
 
 class SharedBlock(Block):
-    """Rows, with what they say of a plan's steps.
+    """What rows say of a plan's steps, or the rows themselves.
 
     Attributes
     ----------
@@ -169,9 +170,13 @@ def _sizes(plan: Plan, x: Float[np.ndarray, "rows nodes"]) -> Iterator[Float[np.
         yield size
 
 
-def _codes(x: Float[np.ndarray, "rows nodes"]) -> Int[np.ndarray, "rows nodes"]:
+def _codes(plan: Plan, x: Float[np.ndarray, "rows nodes"]) -> Int[np.ndarray, "rows nodes"]:
     """−1 where nothing is seen."""
-    return np.where(np.isnan(x), -1, x).astype(np.int32)
+    kind = np.int16 if max(plan.states) < np.iinfo(np.int16).max else np.int32
+    codes = np.empty(x.shape, dtype=kind)
+    for own, column in zip(codes.T, x.T, strict=True):
+        own[:] = np.where(np.isnan(column), -1, column)
+    return codes
 
 
 def _left(plan: Plan, scope: Sequence[int], codes: np.ndarray) -> Int[np.ndarray, "rows variables"]:
@@ -188,21 +193,25 @@ def shared_blocks(
     if not weight.all():
         x, weight = x[weight > 0], weight[weight > 0]
 
-    def worked_out(piece: slice) -> list[SharedBlock]:
-        few, own = x[piece], weight[piece]
-        evidence = _shared(plan, few, own, most=_MOST_ENTRIES if len(few) > 1 else None)
-        if evidence is not None:
-            return [SharedBlock(few[None], own[None], evidence=evidence)]
-        middle = (piece.start + piece.stop) // 2
-        return worked_out(slice(piece.start, middle)) + worked_out(slice(middle, piece.stop))
-
+    nothing = np.empty((1, 0, x.shape[1])), np.empty((1, 0))  # the cells may be forgotten
     found: list[SharedBlock] = []
     left = _MOST_KEPT
-    for blocks in side_by_side(worked_out, pieces_of(plan, x, _MOST_UNSHARED)):
+    pieces = pieces_of(plan, x, _MOST_UNSHARED)
+    for blocks in side_by_side(lambda piece: _worked_out(plan, x[piece], weight[piece]), pieces):
         for block in blocks:
             left -= 0 if block.evidence is None else block.evidence.nbytes
-            found.append(block if left >= 0 else SharedBlock(block.x, block.weight))
+            kept = SharedBlock(*nothing, evidence=block.evidence) if left >= 0 else SharedBlock(block.x, block.weight)
+            found.append(kept)
     return found
+
+
+def _worked_out(plan: Plan, x: np.ndarray, weight: np.ndarray) -> list[SharedBlock]:
+    """Rows with what they say, in halves where that is too much."""
+    evidence = _shared(plan, x, weight, most=_MOST_ENTRIES if len(x) > 1 else None)
+    if evidence is not None:
+        return [SharedBlock(x[None], weight[None], evidence=evidence)]
+    half = len(x) // 2
+    return _worked_out(plan, x[:half], weight[:half]) + _worked_out(plan, x[half:], weight[half:])
 
 
 def shared(plan: Plan, block: Block) -> SharedEvidence:
@@ -233,7 +242,7 @@ def shared_evidence(
     apart : bool
         Whether each row has configurations of its own, as it must where something is asked of single rows.
     rows : bool
-        Whether the configurations of the rows are kept.
+        Whether what tells of single rows is kept.
     """
     found = _shared(plan, x, np.ones(len(x)) if weight is None else weight, apart=apart, rows=rows)
     assert found is not None
@@ -244,7 +253,7 @@ def _shared(
     plan: Plan, x: np.ndarray, weight: np.ndarray, *, apart: bool = False, rows: bool = False, most: int | None = None
 ) -> SharedEvidence | None:
     """As `shared_evidence`; None where it takes more than so many entries."""
-    codes, entries = _codes(x), 0
+    codes, entries = _codes(plan, x), 0
     shares: list[Share] = []
     waiting: dict[int, np.ndarray] = {}  # configurations of the rows, until their messages are taken
     for number, step in enumerate(plan.steps):
@@ -261,9 +270,13 @@ def _shared(
             return None
         weights = np.bincount(of_row, weight, minlength=len(first))
         entering = [(past, share, of_past[first]) for past, share, of_past in incoming]
-        kept = of_row.astype(np.int32) if rows else np.empty(0, dtype=np.int32)
-        shares.append(Share(*_columns(plan, number, own, entering), weights, first, kept))
+        of_row = of_row.astype(np.int32)
+        shares.append(Share(*_columns(plan, number, own, entering), weights, first, of_row))
         waiting[number] = of_row
+        # once its message is taken, nothing but single rows asks how a step is laid out
+        for i in () if rows else (*step.messages, *(() if step.rest else (number,))):
+            none = np.empty(0, dtype=np.int32)
+            shares[i] = replace(shares[i], strides=none[None], first=none, of_row=none)
     return SharedEvidence(plan, tuple(shares))
 
 
@@ -310,7 +323,7 @@ def _columns(
     strides = np.ones(left.shape, dtype=np.int32)
     strides[:, :-1] = left[:, :0:-1].cumprod(axis=1)[:, ::-1]
     sizes = left.prod(axis=1, dtype=np.int64)
-    starts = np.cumsum(sizes) - sizes
+    starts = (np.cumsum(sizes) - sizes).astype(np.int32)
     owner = np.repeat(np.arange(len(codes), dtype=np.int32), sizes)
     offset = (np.arange(len(owner)) - starts[owner]).astype(np.int32)
     known = np.maximum(codes, 0)
@@ -336,7 +349,7 @@ def _columns(
                 place += strides_of[owner, axis] * states[v]
         apart = strides_of[owner[:n_free], past.rest.index(variable)]
         free.append(place[:n_free] + apart * np.arange(plan.states[variable], dtype=np.int32)[:, None])
-        seen.append(place[None, n_free:])
+        seen.append(place[None, n_free:].copy())  # of a view the rest would be kept, too
     return (
         Part(tuple(place[:n_free] for place in tables), tuple(free)),
         Part(tuple(place[n_free:] for place in tables), tuple(seen)),
