@@ -1,14 +1,13 @@
 """Bayesian networks of discrete variables, learned from tables with missing cells and hidden nodes."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from ..core.accelerate import accelerator
-from ..core.errors import ConvergenceWarning, DataError
+from ..core.errors import DataError
 from ..core.lanes import stack
 from ..core.model import Fixed
 from ..core.restarts import fit_best
@@ -29,7 +28,6 @@ from .network_evidence import named
 from .network_size import NetworkError
 from .network_structure import METHODS
 from .parameters import generator, integer, real
-from .storage import save
 
 
 class BayesianNetwork(NetworkDefinition):
@@ -198,9 +196,7 @@ class BayesianNetwork(NetworkDefinition):
             Where ``max_iter`` was not enough.
         """
         self._learn(self._problem(X, sample_weight))
-        if self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        self._tell_unconverged(stacklevel=2)
         return self
 
     def _learn(self, problem: Problem) -> None:
@@ -287,36 +283,19 @@ class BayesianNetwork(NetworkDefinition):
             name: np.asarray(model.tables[own]) for name, own in zip(self.nodes_, model.graph.table_of, strict=True)
         }
         self.n_parameters_ = model.graph.n_parameters()
-        self.log_likelihood_ = fit.bound
-        self.trace_, self.status_ = fit.trace, fit.status
-        self.n_iter_ = max(len(fit.trace) - 1, 1)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted network as arrays and JSON; `noumena.load` reads it.
-
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
+        self._record(fit)
 
     def _to_state(self) -> dict[str, Any]:
-        return {
+        return super()._to_state() | {
             "nodes": list(self.nodes_),
             "parents": {name: list(own) for name, own in self.parents_.items()},
             "states": [list(self.states_[name]) for name in self.nodes_],
             "tables": list(self._model.tables),
             "pseudo": list(self._model.pseudo.value),
-            "log_likelihood": self.log_likelihood_,
-            "status": self.status_.value,
-            "objective": self.trace_.objective,
-            "accepted": self.trace_.accepted,
         }
 
     def _from_state(self, state: dict[str, Any]) -> None:
         nodes = tuple(state["nodes"])
         self._understand(nodes, dict(zip(nodes, map(tuple, state["states"]), strict=True)), state["parents"])
         model = Network(tuple(state["tables"]), Fixed(tuple(state["pseudo"])), self._graph, self._whole())
-        trace = Trace(state["objective"], state["accepted"])
-        self._adopt(Fit(model, float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace))
+        super()._from_state(state | {"model": model})

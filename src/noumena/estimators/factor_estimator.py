@@ -1,7 +1,6 @@
 """What every factor model does, whatever its noise and its prior: rows in, factors out."""
 
 import abc
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,25 +9,25 @@ from typing import Any, Self, final
 import equinox as eqx
 import jax
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
-from ..core.errors import ConvergenceWarning, DataError, DegenerateWarning
+from ..core.errors import DataError, DegenerateWarning
 from ..core.fit import fit
 from ..core.lanes import stack
-from ..core.result import Fit, Status, Trace
+from ..core.result import Fit
 from ..data.output import table_like
 from ..data.table import Table
 from ..families.factor_starts import principal_start
 from ..families.factor_structure import FactorParameters, FactorStructure
 from ..models.factor import FactorModel, FactorModelNatural, Latents, at_floor, latents, runs
 from .factor_rows import FactorRows, rows_for
+from .fitted_estimator import FittedEstimator
 from .inputs import row_weights, table_for_fit, table_for_use
 from .mixture_fitter import double_precision, printer
-from .parameters import generator, integer, real
-from .storage import save
+from .parameters import integer, real
 
 
 @final
@@ -46,7 +45,7 @@ class FactorPosterior:
     covariance: np.ndarray
 
 
-class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, abc.ABC):
+class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedEstimator):
     """Base of the factor models: checks, fits, transforms, stores.
 
     Subclasses have the parameters ``tol``, ``max_iter``, ``accelerate``, ``random_state`` and ``verbose``.
@@ -55,7 +54,6 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     tol: float
     max_iter: int
     accelerate: str | None
-    random_state: Any
     verbose: int
 
     n_features_in_: int
@@ -63,10 +61,6 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     loadings_: np.ndarray
     standardized_loadings_: np.ndarray
     communalities_: np.ndarray
-    log_likelihood_: float
-    trace_: Trace
-    status_: Status
-    n_iter_: int
     _model: FactorModel
 
     @abc.abstractmethod
@@ -147,12 +141,10 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """The log likelihood of a fit; where the bound is another number, that is kept here."""
         return found.bound
 
-    def _adopt(self, found: Fit) -> None:
-        assert isinstance(found.model, FactorModel)
-        self._model = found.model
-        self.log_likelihood_ = found.bound
-        self.trace_, self.status_ = found.trace, found.status
-        self.n_iter_ = max(len(found.trace) - 1, 1)
+    def _adopt(self, fit: Fit) -> None:
+        assert isinstance(fit.model, FactorModel)
+        self._model = fit.model
+        self._record(fit)
         seen = self._general(self._model.parameters)
         self.mean_, self.loadings_ = seen["mean"], seen["loadings"]
         self.standardized_loadings_, self.communalities_ = seen["standardized_loadings"], seen["communalities"]
@@ -171,9 +163,7 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _tell(self) -> None:
         """Warn about what the user should know of the fit just adopted."""
-        if self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        self._tell_unconverged(stacklevel=3)
         heywood = [repr(name) for name, low in zip(self._column_names(), at_floor(self._model), strict=True) if low]
         if heywood:
             warnings.warn(
@@ -185,12 +175,6 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _location_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
         return np.asarray(self._model.frame.location.value), np.asarray(self._model.frame.scale.value)
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the stopping rule was met."""
-        check_is_fitted(self)
-        return self.status_ is Status.CONVERGED
 
     @property
     def n_parameters_(self) -> int:
@@ -341,38 +325,8 @@ class FactorEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         x = self.mean_ + z @ self.loadings_.T + self._noise() * rng.standard_normal((n, self.n_features_in_))
         return x, z
 
-    def _rng(self, random_state: Any) -> np.random.Generator:
-        return generator(self.random_state if random_state is None else random_state)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted model as arrays and JSON; `noumena.load` reads it.
-
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
-
     def _to_state(self) -> dict[str, Any]:
-        return {
-            "model": self._model,
-            "log_likelihood": self.log_likelihood_,
-            "status": self.status_.value,
-            "objective": self.trace_.objective,
-            "accepted": self.trace_.accepted,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", None),
-        }
-
-    def _from_state(self, state: dict[str, Any]) -> None:
-        trace = Trace(state["objective"], state["accepted"])
-        self.n_features_in_ = state["n_features_in"]
-        if state["feature_names_in"] is not None:
-            self.feature_names_in_ = state["feature_names_in"]
-        self._adopt(
-            Fit(state["model"], float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace)
-        )
+        return super()._to_state() | {"model": self._model}
 
 
 def replaced(model: FactorModel, parameters: FactorParameters) -> FactorModel:

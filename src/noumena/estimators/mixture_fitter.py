@@ -1,7 +1,6 @@
 """What everything that fits a mixture does, whatever its family and its face."""
 
 import abc
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -10,13 +9,11 @@ from typing import Any, Self
 
 import jax
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
-from ..core.errors import ConvergenceWarning, DegenerateWarning
+from ..core.errors import DegenerateWarning
 from ..core.fit import Progress
-from ..core.result import Fit, Status, Trace
+from ..core.result import Fit, Status
 from ..data.summary import summarise
 from ..data.table import Table
 from ..families.design import DesignFrame
@@ -24,10 +21,10 @@ from ..families.family import Family
 from ..models.gated_mixture import GatedMixture
 from ..models.mixture import Mixture, evaluate
 from ..models.standard_errors import StandardErrors
+from .fitted_estimator import FittedEstimator
 from .inputs import row_weights
 from .mixture_fitting import Given, Problem, Settings, fit_mixtures
 from .parameters import check_size, check_start, generator, integer, real
-from .storage import save
 from .uncertainty import Reported, bootstrap, observed
 
 _STARTS = ("kmeans", "hierarchical", "random")
@@ -38,7 +35,7 @@ def double_precision() -> AbstractContextManager:
     return jax.enable_x64(True)
 
 
-class MixtureFitter(BaseEstimator, abc.ABC):
+class MixtureFitter(FittedEstimator):
     """Base of everything that fits a mixture: checks, fits, stores.
 
     Subclasses have the parameters ``n_components``, ``prior``, ``n_init``, ``init_params``, ``tol``, ``max_iter``,
@@ -51,15 +48,10 @@ class MixtureFitter(BaseEstimator, abc.ABC):
     tol: float
     max_iter: int
     accelerate: str | None
-    random_state: Any
     verbose: int
 
     weights_: np.ndarray
     n_parameters_: int
-    log_likelihood_: float
-    trace_: Trace
-    status_: Status
-    n_iter_: int
     n_features_in_: int
     _model: Mixture
 
@@ -165,9 +157,7 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         for name, value in shown.items():
             setattr(self, f"{name}_", value)
         self.n_parameters_ = self._model.n_parameters()
-        self.log_likelihood_ = fit.bound
-        self.trace_, self.status_ = fit.trace, fit.status
-        self.n_iter_ = max(len(fit.trace) - 1, 1)
+        self._record(fit)
 
     def _shown(self, reported: Reported) -> dict[str, Any]:
         """What users see, by attribute (without the underscore at its end): of the estimates, or of their errors."""
@@ -202,48 +192,11 @@ class MixtureFitter(BaseEstimator, abc.ABC):
         """Warn about what the user should know of the fit just adopted."""
         if self.status_ is Status.DEGENERATE:
             warnings.warn(self._degenerate_message(problem), DegenerateWarning, stacklevel=4)
-        elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the stopping rule was met."""
-        check_is_fitted(self)
-        return self.status_ is Status.CONVERGED
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted mixture as arrays and JSON; `noumena.load` reads it.
-
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
+        else:
+            self._tell_unconverged(stacklevel=4)
 
     def _to_state(self) -> dict[str, Any]:
-        return {
-            "model": jax.tree.map(np.asarray, self._model),
-            "log_likelihood": self.log_likelihood_,
-            "status": self.status_.value,
-            "objective": self.trace_.objective,
-            "accepted": self.trace_.accepted,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", None),
-        }
-
-    def _from_state(self, state: dict[str, Any]) -> None:
-        trace = Trace(state["objective"], state["accepted"])
-        self.n_features_in_ = state["n_features_in"]
-        if state["feature_names_in"] is not None:
-            self.feature_names_in_ = state["feature_names_in"]
-        self._adopt(
-            Fit(state["model"], float(trace.objective[-1]), state["log_likelihood"], Status(state["status"]), trace)
-        )
-
-    def _rng(self, random_state: Any) -> np.random.Generator:
-        return generator(self.random_state if random_state is None else random_state)
+        return super()._to_state() | {"model": jax.tree.map(np.asarray, self._model)}
 
     def _log_density(self, table: Table) -> np.ndarray:
         """log p(x) of each row."""

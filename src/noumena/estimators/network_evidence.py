@@ -5,39 +5,33 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import DensityMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.errors import ColumnMismatchError
-from ..core.result import Status, Trace
 from ..data.coded import Columns, Levels, codes, decoded, read_columns
 from ..data.output import table_of
 from ..models.elimination import Plan
 from ..models.network import Graph, Network
 from ..models.network_conflicts import conflict
+from .fitted_estimator import FittedEstimator
 from .inputs import refuse_sparse
 from .network_size import NetworkError, fits, refuse_too_large
-from .parameters import generator
 
 
-class NetworkEvidence(DensityMixin, BaseEstimator):
+class NetworkEvidence(DensityMixin, FittedEstimator):
     """Base of the Bayesian networks: tables, rows and findings as codes of states, and what is refused of them."""
 
     tol: float
     max_iter: int
     accelerate: str | None
-    random_state: Any
     hidden: Mapping[str, Any] | None
     nodes_: tuple[str, ...]
     parents_: dict[str, tuple[str, ...]]
     states_: dict[str, Levels]
     tables_: dict[str, np.ndarray]
     n_parameters_: int
-    log_likelihood_: float
-    trace_: Trace
-    status_: Status
-    n_iter_: int
     _graph: Graph
     _model: Network
 
@@ -46,12 +40,6 @@ class NetworkEvidence(DensityMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         return tags
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the stopping rule was met."""
-        check_is_fitted(self)
-        return self.status_ is Status.CONVERGED
 
     def _coded(self, columns: Columns, *, without: Sequence[str] = ()) -> np.ndarray:
         """Codes of all nodes, NaN where a cell is missing or a node has no column."""
@@ -152,9 +140,6 @@ class NetworkEvidence(DensityMixin, BaseEstimator):
         hidden = set(self.hidden or {})
         wanted = {name: values for name, values in self._columns(x).items() if name not in hidden}
         return table_of(X, wanted)
-
-    def _rng(self, random_state: Any) -> np.random.Generator:
-        return generator(self.random_state if random_state is None else random_state)
 
 
 def _weighs(chances: np.ndarray) -> bool:
