@@ -382,8 +382,13 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
             found.append({name: unit * value for name, value in own.items()})
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
-    def _standard_errors(self, rows: list[Rows]) -> StandardErrors:
+    def _standard_errors(self, rows: list[Rows], method: str) -> StandardErrors:
         model, i = self._model, int(self._frame.intercept)
+        if method not in ("observed", "sandwich"):
+            raise ValueError(f'method={method!r}: choose "observed" or "sandwich"')
+        if method == "sandwich" and (model.covariance is not None or self._joint is not None):
+            why = "weights with a posterior" if self._joint is None else "missing covariates"
+            raise ValueError(f'method="sandwich" is not for {why}: use method="observed"')
         k, q = len(model.weights), model.weights.size
         if model.covariance is not None:
             variance, rest = np.diagonal(self.covariance_), np.empty(0)
@@ -391,7 +396,7 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         else:
             with double_precision():
                 if self._joint is None:
-                    covariance = covariance_of_estimates(model, rows)
+                    covariance = covariance_of_estimates(model, rows, robust=method == "sandwich")
                 else:
                     covariance = joint_covariance(self._joint, model.likelihood, rows)
             jacobian = np.kron(np.eye(k), self._frame.jacobian)
@@ -403,7 +408,7 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         values: dict[str, Any] = {"coef": self._squeezed(errors[:, i:])}
         if i:
             values["intercept"] = self._squeezed(errors[:, 0])
-        return StandardErrors(values | self._other_errors(rest), "observed")
+        return StandardErrors(values | self._other_errors(rest), method)
 
     def _other_errors(self, errors: np.ndarray) -> dict[str, Any]:
         """Errors of scale and shape by name, from those of log s and the shape; none where weights have a posterior."""

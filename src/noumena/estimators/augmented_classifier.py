@@ -282,10 +282,10 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         rows = self._asked(X, self._response(y), sample_weight)
         return self._criterion(rows, float(np.log(sum(block.total for block in rows))))
 
-    def standard_errors(self, X: Any, y: Any, sample_weight: Any = None) -> StandardErrors:
+    def standard_errors(self, X: Any, y: Any, sample_weight: Any = None, *, method: str = "observed") -> StandardErrors:
         """Standard errors of slopes, intercepts and thresholds, as in `AugmentedRegressor.standard_errors`."""
         check_is_fitted(self)
-        return self._standard_errors(self._asked(X, self._response(y), sample_weight))
+        return self._standard_errors(self._asked(X, self._response(y), sample_weight), method)
 
     def _other_errors(self, errors: np.ndarray) -> dict[str, Any]:
         return {"thresholds": errors} if self.link == "ordered_probit" and len(errors) else {}

@@ -358,18 +358,25 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         rows = self._rows_of(X, y, sample_weight, censoring)
         return self._criterion(rows, float(np.log(sum(block.total for block in rows))))
 
-    def standard_errors(self, X: Any, y: Any, sample_weight: Any = None, *, censoring: Any = None) -> StandardErrors:
+    def standard_errors(
+        self, X: Any, y: Any, sample_weight: Any = None, *, censoring: Any = None, method: str = "observed"
+    ) -> StandardErrors:
         """Standard errors of slopes, intercept, scale and degrees of freedom.
 
-        By the delta method from the inverse of the observed information of the marginal likelihood (and prior), by
-        automatic differentiation. Weights that a prior holds at 0 have none, NaN; those of the others are conditional
-        on that. Quantiles have no second derivative: their errors are those of the asymmetric Laplace density, right if
-        the responses have it. With a posterior, its standard deviations, of slopes and intercept.
+        Weights that a prior holds at 0 have none, NaN; those of the others are conditional on that. With a posterior,
+        its standard deviations, of slopes and intercept.
 
         Parameters
         ----------
         X, y, sample_weight, censoring
             The rows of the fit.
+        method : {"observed", "sandwich"}, default="observed"
+            By the delta method from the inverse of the observed information of the marginal likelihood (and prior), by
+            automatic differentiation: right if the responses have the likelihood's distribution. Or that inverse on
+            both sides of the sum of squared slopes of rows (Huber 1967; White 1980), right where the mean or quantile
+            is linear, whatever the distribution. Quantiles have no second derivative: "observed" takes the expected
+            one of the asymmetric Laplace density, "sandwich" estimates the density at the quantile by a kernel (Powell
+            1991).
 
         Returns
         -------
@@ -380,8 +387,10 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         ------
         InformationError
             Where the information has no inverse.
+        ValueError
+            For a method that is not among these, or "sandwich" for a posterior or missing covariates.
         """
-        return self._standard_errors(self._rows_of(X, y, sample_weight, censoring))
+        return self._standard_errors(self._rows_of(X, y, sample_weight, censoring), method)
 
     def _other_errors(self, errors: np.ndarray) -> dict[str, Any]:
         found, rest = {}, list(errors)
