@@ -11,7 +11,7 @@ from ..data.summary import Summary, summarise
 from ..data.table import ArrayTable
 from . import tables
 from .augmented import Answers, FittedAugmented, coefficient_errors
-from .augmented_plots import MOST_COEFFICIENTS, TWO_SIDED, answers_plot, coefficients_plot
+from .augmented_plots import TWO_SIDED, answers_plot, coefficients_plot, drawn_columns
 from .augmented_words import headline, outcome, structure, warnings_in_words
 from .digits import count, decimals_for, number, percent, plus_minus
 from .embed import embedded
@@ -25,6 +25,8 @@ from .words import hole_warnings
 
 #: What is listed at most: coefficients, columns of the data, rows, the cells of one.
 _MOST_LISTED, _MOST_COLUMNS, _MOST_ROWS, _MOST_CELLS = 200, 100, 20, 8
+#: More coefficients of 0 than this have no rows of their own.
+_MANY_ZEROS = 8
 #: Priors under which the number of coefficients that are not 0 counts what was fitted.
 _COUNTED = ("flat", "laplace")
 #: Priors under which coefficients become exactly 0.
@@ -107,6 +109,7 @@ def contents(
     names = [] if covered is None else [fitted.columns[j] for j in covered.columns]
     holes = hole_warnings(names, covered.missing, "predictions there are the mean") if covered is not None else []
     first, p = headline(fitted, answers), len(fitted.names)
+    drawn, k = drawn_columns(fitted, range(p))
     return {
         "title": title or first,
         "headline": first,
@@ -115,14 +118,15 @@ def contents(
         "figures": _figures(fitted, answers, covered),
         "warnings": warnings_in_words(fitted, answers, holes, problem),
         "coefficients_plot": embedded(coefficients_plot(fitted, off), f"Effects of {count(p, 'coefficient')}"),
-        "most_drawn": p * len(fitted.coef) > MOST_COEFFICIENTS,
         "scale": shown(fitted.scale, 60),
         "unit": fitted.unit,
         "predictors": fitted.predictors,
         "coefficients": _coefficient_table(fitted, errors, off),
+        "all_zero": [fitted.names[j] for j in _zeros(fitted)],
         "listed": _MOST_LISTED if p > _MOST_LISTED else None,
         "n_coefficients": f"{p:,}",
         "levels": len(fitted.names) > len(fitted.columns) or len(names) < len(listed),
+        "hollow": bool((fitted.coef[:k, drawn] == 0).any()),
         "uncertain": fitted.uncertain,
         "intervals": off is not None,
         "error_note": _error_note(fitted, off),
@@ -229,8 +233,8 @@ def _coefficient_table(fitted: FittedAugmented, errors: Any, off: np.ndarray | N
             error = np.full(k, np.nan) if errors is None else np.atleast_1d(errors.intercept)
         rows.append({"name": "intercept", "cells": [_cell(v, e, None, 0) for v, e in zip(value, error, strict=True)]})
     effects = fitted.effects
-    decimals = decimals_for(float(np.abs(effects).max(initial=0.0)), 3)
-    best = np.sort(np.argsort(-fitted.size, kind="stable")[:_MOST_LISTED])
+    decimals = decimals_for(float(np.abs(effects).max(initial=0.0)), 4)
+    best = np.setdiff1d(np.argsort(-fitted.size, kind="stable")[:_MOST_LISTED], _zeros(fitted))
     for j in best.tolist():
         cells = []
         for i in range(k):
@@ -238,6 +242,12 @@ def _coefficient_table(fitted: FittedAugmented, errors: Any, off: np.ndarray | N
             cells.append(_cell(float(fitted.coef[i, j]), error, float(effects[i, j]), decimals))
         rows.append({"name": fitted.names[j], "cells": cells})
     return rows
+
+
+def _zeros(fitted: FittedAugmented) -> np.ndarray:
+    """Columns of the design with coefficients of 0 only, where these are so many that they are told in one line."""
+    found = np.flatnonzero(~fitted.coef.any(axis=0))
+    return found if len(found) > _MANY_ZEROS else found[:0]
 
 
 def _cell(value: float, error: float, effect: float | None, decimals: int) -> dict[str, Any]:
@@ -305,7 +315,7 @@ def _caption(fitted: FittedAugmented, answers: Answers) -> str:
             told += " Triangles are censored responses: the uncensored ones lie where they point."
         return told
     if len(fitted.classes) == 2:
-        return "Where probabilities are right, a share of the rows as large as the probability points upwards."
+        return "Where the probabilities are right, 80% of the rows at 0.8 point upwards."
     return "The higher the probability of the class that was observed, the better it is told from the others."
 
 

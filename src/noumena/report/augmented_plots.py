@@ -54,8 +54,9 @@ def augmented_plot(fitted: FittedAugmented, errors: Any, columns: Sequence[str |
         whole = max(height, _PANEL - 0.3)
         figure = new_figure(width + _PANEL + 0.4, whole)
         parts = cast(Any, figure).subfigures(1, 2, width_ratios=[width, _PANEL + 0.4])
-        if whole > height + 0.4:  # a few coefficients stay low
-            parts = [parts[0].subfigures(2, 1, height_ratios=[height, whole - height])[0], parts[1]]
+        high = height + _ROW * len(drawn_columns(fitted, chosen)[0])  # rows are at most about twice as high
+        if whole > high + 0.4:
+            parts = [parts[0].subfigures(2, 1, height_ratios=[high, whole - high])[0], parts[1]]
     draw_coefficients(parts[0], fitted, errors, chosen)
     draw_answers(parts[1], fitted, fitted.answers)
     return figure
@@ -79,8 +80,8 @@ def answers_plot(fitted: FittedAugmented, answers: Answers) -> Figure:
 # -------------------------------------------------------------------------------------------------------- coefficients
 
 
-def _drawn(fitted: FittedAugmented, columns: Sequence[int]) -> tuple[list[int], int]:
-    """Columns of the design that find room, in their order, and the number of predictors that do."""
+def drawn_columns(fitted: FittedAugmented, columns: Sequence[int]) -> tuple[list[int], int]:
+    """Columns of the design that are drawn, in their order, and how many predictors are."""
     k = min(len(fitted.coef), MOST_PREDICTORS)
     most = max(MOST_COEFFICIENTS // k, _LEAST_COLUMNS)
     best = sorted(columns, key=lambda j: -np.abs(fitted.effects[:k, j]).max())[:most]
@@ -90,7 +91,7 @@ def _drawn(fitted: FittedAugmented, columns: Sequence[int]) -> tuple[list[int], 
 
 
 def _notes(fitted: FittedAugmented, columns: Sequence[int]) -> list[str]:
-    chosen, k = _drawn(fitted, columns)
+    chosen, k = drawn_columns(fitted, columns)
     found = []
     if len(chosen) < len(columns):
         what = "coefficients" if len(fitted.coef) == 1 else "columns"
@@ -104,7 +105,7 @@ def _notes(fitted: FittedAugmented, columns: Sequence[int]) -> list[str]:
 
 def coefficients_size(fitted: FittedAugmented, columns: Sequence[int]) -> tuple[float, float]:
     """Width and height in inches of `draw_coefficients`."""
-    chosen, k = _drawn(fitted, columns)
+    chosen, k = drawn_columns(fitted, columns)
     names = max((len(shown(fitted.names[j], _LONGEST)) for j in chosen), default=8) * _LETTER
     lines = len(_notes(fitted, columns)) + 1 + (-(-k // 2) if k > 1 else 0)
     high = (_ROW + _FURTHER * (k - 1)) * max(len(chosen), 2)
@@ -115,7 +116,7 @@ def draw_coefficients(figure: Any, fitted: FittedAugmented, errors: Any, columns
     """See `coefficients_plot`; ``figure`` may be a part of one."""
     axes = figure.subplots()
     dress(axes)
-    chosen, k = _drawn(fitted, columns)
+    chosen, k = drawn_columns(fitted, columns)
     high = _ROW + _FURTHER * (k - 1)
     for i in range(k):
         at = np.arange(len(chosen)) + (i - (k - 1) / 2) * _FURTHER / high
@@ -134,11 +135,11 @@ def draw_coefficients(figure: Any, fitted: FittedAugmented, errors: Any, columns
     labels: list[str] = []
     if k > 1:
         for i in range(k):
-            handles.append(Line2D([], [], color=colour(i), marker=marker(i), markersize=5, linewidth=1.6))
+            look: dict[str, Any] = {"color": colour(i + 1), "marker": marker(i + 1)}  # as the class has, the first is 0
+            handles.append(Line2D([], [], markersize=5, linewidth=1.6, **look))
             labels.append(shown(fitted.predictors[i], 24))
     if (fitted.coef[:k, chosen] == 0).any():
-        look: dict[str, Any] = {"marker": "o", "fillstyle": "none", "linestyle": "none", "markersize": 5}
-        handles.append(Line2D([], [], color=MUTED, **look))
+        handles.append(Line2D([], [], color=MUTED, marker="o", fillstyle="none", linestyle="none", markersize=5))
         labels.append("hollow: exactly 0")
     for note in _notes(fitted, columns):
         handles.append(Line2D([], [], linestyle="none"))
@@ -153,7 +154,8 @@ def _dots(
 ) -> None:
     """One predictor's effects, with intervals where these are known."""
     effect, zero = fitted.effects[i], fitted.coef[i] == 0
-    shade, mark = colour(i), marker(i) if len(fitted.coef) > 1 else "o"
+    of = i + 1 if len(fitted.coef) > 1 else 0
+    shade, mark = colour(of), marker(of)
     for place, j in zip(at, chosen, strict=True):
         error = np.nan if errors is None else errors[i, j]
         if np.isfinite(error) and error > 0:
@@ -197,7 +199,9 @@ def _responses(
     axes.scatter(expected[far], low[far], s=1.2 * size, color=ACCENT, alpha=0.8, zorder=3, **look)
     axes.scatter(expected[left], high[left], s=1.5 * size, color=COLOURS[1], marker="v", alpha=0.6, zorder=3, **look)
     axes.scatter(expected[right], low[right], s=1.5 * size, color=COLOURS[4], marker="^", alpha=0.6, zorder=3, **look)
-    axes.vlines(expected[between], low[between], high[between], color=COLOURS[0], linewidth=1.0, alpha=0.5, zorder=2)
+    if between.any():
+        ends = low[between], high[between]
+        axes.vlines(expected[between], *ends, color=COLOURS[0], linewidth=1.0, alpha=0.5, zorder=2)
     ends = np.concatenate([low[np.isfinite(low)], high[np.isfinite(high)]])
     if len(ends):
         axes.set_ylim(*padded(float(ends.min()), float(ends.max())))

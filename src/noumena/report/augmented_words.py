@@ -29,14 +29,14 @@ _MODELS = {
     "asymmetric_laplace": "{y} has an asymmetric Laplace distribution, of which the linear predictor is the {quantile} "
     "quantile.",
     "tobit": "The uncensored {y} is normal about the linear predictor.",
-    "probit": "{last} is where a latent response, normal about the linear predictor, is above 0.",
+    "probit": "A latent response, normal about the linear predictor, is above 0 for {last}.",
     "logit": "The linear predictor is the log odds of {last}.",
     "ordered_probit": "A latent response, normal about the linear predictor, falls between the class’s thresholds.",
     "multinomial_probit": "The class is that of the largest latent utility, each normal about its linear predictor; "
     "that of {first} is 0.",
     "multinomial_logit": "Each linear predictor is the log odds of a class against {first}.",
 }
-#: A row is all but impossible if one like it were met in fewer than this share of such tables.
+#: A row is all but impossible if one like it would be met in less than this share of such tables.
 _IMPOSSIBLE = 0.01
 #: A scale below this share of the response's deviation is none.
 _NO_SCALE = 1e-5
@@ -135,13 +135,9 @@ def warnings_in_words(
         told += few_rows(
             estimator.n_parameters_, float(answers.each.sum()), answers.n_rows, "fewer columns, or a prior,"
         )
-    return (
-        told
-        + holes
-        + closing_warnings(
-            estimator, answers.log_likelihood, None, problem, what="model", otherwise="weighted or censored otherwise"
-        )
-    )
+    otherwise = "weighted or censored otherwise" if fitted.kind == "tobit" else "weighted"
+    told += holes
+    return told + closing_warnings(estimator, answers.log_likelihood, None, problem, what="model", otherwise=otherwise)
 
 
 def _edges(fitted: FittedAugmented, answers: Answers) -> list[Warned]:
@@ -216,13 +212,13 @@ def _impossible(fitted: FittedAugmented, answers: Answers) -> list[Warned]:
     named = ", ".join(f"{row:,}" for row in rows[np.argsort(tail[rows], kind="stable")][:_MOST_NAMED])
     more = f" and {len(rows) - _MOST_NAMED:,} more" if len(rows) > _MOST_NAMED else ""
     one = len(rows) == 1
-    cure = "Look whether classes were mixed up there." if fitted.classes else "Look whether they are right."
-    if fitted.kind in ("normal", "tobit"):
-        cure += ' They pull at the coefficients; likelihood="student_t" gives such rows less weight.'
+    cure = "Were classes mixed up there?" if fitted.classes else "Were mistakes made there?"
+    if fitted.kind == "normal":
+        cure += ' Such rows pull at the coefficients; likelihood="student_t" gives them less weight.'
     return [
         Warned(
             f"{'Row' if one else 'Rows'} {named}{more} {'has' if one else 'have'} a response that the model all but "
-            f"rules out: one like it would be met in fewer than {percent(_IMPOSSIBLE)} of such tables. {cure}"
+            f"rules out: one like it would be met in less than one of {1 / _IMPOSSIBLE:.0f} such tables. {cure}"
         )
     ]
 

@@ -335,7 +335,9 @@ def objective_in_words(estimator: Any) -> str:
         return "lower bound"
     if hasattr(estimator, "bound_"):
         return "log evidence" if getattr(estimator, "bound_is_exact_", False) else "lower bound"
-    return "log likelihood" if getattr(estimator, "prior", None) in (None, "flat") else "log posterior"
+    if getattr(estimator, "prior", None) not in (None, "flat"):
+        return "log posterior"
+    return "joint log likelihood" if hasattr(estimator, "joint_log_likelihood_") else "log likelihood"
 
 
 def plot_missing(X: Any) -> Figure:
