@@ -335,7 +335,8 @@ def _surprising(fitted: FittedAugmented, answers: Answers, cells: list[int]) -> 
     decimals = []
     for j, (_, levels) in zip(cells, columns, strict=True):
         values = _design(fitted, answers.covariates.matrix[sample], [j])
-        decimals.append(0 if levels else tables.written_decimals(values[~np.isnan(values)], 4))
+        seen = values[~np.isnan(values)]
+        decimals.append(0 if levels else tables.written_decimals(seen, decimals_for(float(np.std(seen)), 4)))
     rows = []
     for place, (row, first) in enumerate(zip(lowest.tolist(), head, strict=True)):
         own = [_written(values[place], levels, d) for (values, levels), d in zip(columns, decimals, strict=True)]
