@@ -159,6 +159,8 @@ def test_of_many_coefficients_those_of_the_largest_effects_are_drawn_and_it_is_s
     figure = plot(sparse)
     assert f"the {len(some)} of 50 coefficients that are not 0" in words(figure)
     assert names(figure.axes[0]) == [f"x{j}" for j in some]
+    nothing = nm.AugmentedRegressor(prior="laplace", penalty=1e6).fit(z, y)
+    assert f"the {MOST_COEFFICIENTS} of 50 coefficients (all are 0)" in words(plot(nothing))
 
 
 def test_each_class_has_a_colour_of_its_own(choices):

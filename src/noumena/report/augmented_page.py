@@ -101,7 +101,9 @@ def contents(
     if standard_errors and not fitted.uncertain:
         errors, problem = standard_errors_or_why_not(estimator, answers.standard_errors)
     off = coefficient_errors(fitted, errors)
-    order = np.argsort([-fitted.size[fitted.owner == j].max(initial=0.0) for j in range(len(fitted.columns))])
+    largest = np.zeros(len(fitted.columns))
+    np.maximum.at(largest, fitted.owner, fitted.size)
+    order = np.argsort(-largest, kind="stable")
     listed = sorted(order[:_MOST_COLUMNS].tolist())
     told_cells = sorted(order[:_MOST_CELLS].tolist())
     covered = Covered.of(fitted, answers, listed)

@@ -84,9 +84,10 @@ def drawn_columns(fitted: FittedAugmented, columns: Sequence[int]) -> tuple[list
     """Columns of the design that are drawn, in their order, and how many predictors are."""
     k = min(len(fitted.coef), MOST_PREDICTORS)
     most = max(MOST_COEFFICIENTS // k, _LEAST_COLUMNS)
-    best = sorted(columns, key=lambda j: -np.abs(fitted.effects[:k, j]).max())[:most]
+    size = np.abs(fitted.effects[:k]).max(axis=0)
+    best = sorted(columns, key=lambda j: -size[j])[:most]
     if len(columns) > most:  # coefficients of 0 are no larger than those that are left out
-        best = [j for j in best if fitted.coef[:k, j].any()] or best
+        best = [j for j in best if size[j] > 0] or best
     return sorted(best), k
 
 
@@ -95,8 +96,9 @@ def _notes(fitted: FittedAugmented, columns: Sequence[int]) -> list[str]:
     found = []
     if len(chosen) < len(columns):
         what = "coefficients" if len(fitted.coef) == 1 else "columns"
-        rest = [j for j in columns if j not in chosen]
-        few = "that are not 0" if not fitted.coef[:k, rest].any() else "of the largest effects"
+        rest = np.setdiff1d(columns, chosen)
+        few = "of the largest effects" if fitted.coef[:k, rest].any() else "that are not 0"
+        few = few if fitted.coef[:k, chosen].any() else "(all are 0)"
         found.append(f"the {len(chosen)} of {len(columns):,} {what} {few}")
     if k < len(fitted.coef):
         found.append(f"the first {k} of {len(fitted.coef)} classes that are compared")
