@@ -22,6 +22,11 @@ rm.fit(birds, birds["body_mass_g"])
 nm.plot(rm, birds, "body_mass_g").savefig(Path(__file__).with_name("regressions.png"), dpi=90)
 print(rm.coef_.ravel(), rm.status_.value)
 
+measures = ["species", *measured]
+logit = nm.AugmentedClassifier("logit").fit(birds.select(measures), birds["sex"])
+nm.plot(logit, birds.select(measures), birds["sex"]).savefig(Path(__file__).with_name("coefficients.png"), dpi=90)
+print(logit.coef_, logit.status_.value)
+
 rng = np.random.default_rng(0)
 verbal = rng.normal(size=400)
 spatial = 0.4 * verbal + rng.normal(size=400)

@@ -54,6 +54,15 @@ def frame(table: Path) -> pd.DataFrame:
     return pd.read_csv(table)
 
 
+def test_the_report_of_a_stored_regression_needs_the_name_of_its_response(frame: pd.DataFrame) -> None:
+    complete = frame[["x", "town", "y"]].dropna()
+    complete.to_csv("rows.csv", index=False)
+    noumena.AugmentedRegressor("student_t").fit(complete[["x", "town"]], complete["y"]).save("t.noumena")
+    assert "name it with --response" in refused("report", "t.noumena", "rows.csv", "--out", "r.html")
+    run("report", "t.noumena", "rows.csv", "--out", "r.html", "--response", "y")
+    assert "Student t regression of y on 2 columns" in Path("r.html").read_text()
+
+
 @pytest.fixture(scope="module")
 def model(table: Path, there: Path) -> Path:
     out = there / "y.noumena"

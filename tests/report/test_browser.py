@@ -88,10 +88,17 @@ def pages(holes, swept, tmp_path_factory):
     pattern = {HOSTILE: names[:5] + names[11:], "W" * 60: names[4:9], "third": names[8:11]}
     factors = nm.FactorAnalysis(pattern=pattern, max_iter=20, tol=0).fit(items)
     write_report(factors, items, folder / "factors.html", title="W" * 200, standard_errors=False)
+    chosen = np.array(["W" * 60, HOSTILE, "a third class with a name too long for any drawing"], dtype=object)
+    y = pd.Series(chosen[rng.integers(0, 3, 300)], name="the response with a name that is too long " * 2)
+    classes = nm.AugmentedClassifier("multinomial_logit", prior="ridge", max_iter=20, tol=0)
+    write_report(classes.fit(table[[names[0], "town", "q0"]], y), table, folder / "classes.html", y=y)
+    time = np.clip(x[names[5]] + rng.normal(size=300), -1.0, 1.0).rename(HOSTILE)
+    tobit = nm.AugmentedRegressor("tobit", lower=-1.0, upper=1.0, prior="laplace", max_iter=50, tol=0)
+    write_report(tobit.fit(x, time), x, folder / "tobit.html", y=time, title="W" * 200)
     return folder
 
 
-@pytest.mark.parametrize("name", ["four", "twelve", "levels", "regression", "network", "factors"])
+@pytest.mark.parametrize("name", ["four", "twelve", "levels", "regression", "network", "factors", "classes", "tobit"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_overflows_and_the_console_stays_silent(pages, tmp_path, name, width):
     page = (pages / f"{name}.html").read_text(encoding="utf-8")

@@ -349,6 +349,7 @@ def report(
     """
     import noumena
 
+    from ..report.augmented import is_augmented
     from ..report.network import is_network
     from ..report.regression import is_regression
     from .conditional import needed_response, rows_of, say_lacking
@@ -360,7 +361,7 @@ def report(
     check_output(out, model, table, force=force, tabular=False)
     estimator = load_model(model)
     with at_work("writing the report"):
-        regression = is_regression(estimator)
+        regression = is_regression(estimator) or is_augmented(estimator)
         known = needed_response(estimator, response) if regression else _no_response(estimator, response)
         asked = rows_of(estimator, table, known, only_answered=True)
         weight = None if weights is None else read_column(table, weights)

@@ -17,9 +17,10 @@ from ..models.factor_measures import FitMeasures
 from . import tables
 from .digits import count, decimals_for, number, percent, plus_minus
 from .embed import embedded
+from .errors import standard_errors_or_why_not
 from .factor_plots import MOST_COLUMNS, MOST_FACTORS, loadings_plot, plane_plot
 from .factors import SALIENT, FittedFactors, Scored
-from .page import selection_shown, standard_errors_or_why_not
+from .page import selection_shown
 from .plots import plot_holes, plot_trace
 from .provenance import parameters, program, versions
 from .rows import MOST_DRAWN, Missing, missing_patterns, sample_rows, take_rows

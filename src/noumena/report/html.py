@@ -9,7 +9,8 @@ import jinja2
 
 from ..estimators.inputs import row_weights
 from ..estimators.storage import OutputError, write_atomically
-from . import factors_page, mixture_page, network_page, regression_page
+from . import augmented_page, factors_page, mixture_page, network_page, regression_page
+from .augmented import augmented_taken_apart, is_augmented
 from .factors import factors_taken_apart, is_factors
 from .fitted import taken_apart
 from .network import is_network
@@ -30,6 +31,7 @@ def write_report(
     standard_errors: bool = True,
     title: str | None = None,
     sample_weight: Any = None,
+    censoring: Any = None,
 ) -> None:
     """Write a report of a fitted model: one HTML file that needs nothing else, to look at or to send.
 
@@ -37,15 +39,15 @@ def write_report(
     ----------
     estimator : estimator
         Fitted: `GaussianMixture`, `Mixture`, `LatentClassAnalysis`, `BernoulliMixture`, `PoissonMixture`,
-        `StudentTMixture`, `MixtureOfFactorAnalyzers`, `RegressionMixture`, `BayesianNetwork`, `FactorAnalysis`,
-        `ProbabilisticPCA` or `BayesianPCA`.
+        `StudentTMixture`, `MixtureOfFactorAnalyzers`, `RegressionMixture`, `AugmentedRegressor`, `AugmentedClassifier`,
+        `BayesianNetwork`, `FactorAnalysis`, `ProbabilisticPCA` or `BayesianPCA`.
     X : table
         The rows that it was fitted on (or others with the same columns; the report says so then). All numbers are of
         all rows; the drawings show at most 5,000 of them.
     path : path
         Of the HTML file. One that exists is replaced, whole or not at all.
     y : array or str, optional
-        For a mixture of regressions: the responses, or the name of their column in ``X``.
+        For regressions: the responses, or the name of their column in ``X``.
     selection : Selection, optional
         The sweep that the estimator comes from.
     standard_errors : bool, default=True
@@ -54,6 +56,8 @@ def write_report(
         Heading; by default the result in words.
     sample_weight : array, shape (n_rows,), optional
         The weights of the fit.
+    censoring : array or str, optional
+        For a tobit regression: the codes of the fit, or the name of their column in ``X``.
 
     Raises
     ------
@@ -71,21 +75,30 @@ def write_report(
     >>> "2 clusters of 8 rows by 1 column" in page.read_text()
     True
     """
-    regression = is_regression(estimator)
-    if y is not None and not regression:
-        raise TypeError(f"write_report: a {type(estimator).__name__} has no response: leave y out")
+    regression, augmented, name = is_regression(estimator), is_augmented(estimator), type(estimator).__name__
+    if y is not None and not (regression or augmented):
+        raise TypeError(f"write_report: a {name} has no response: leave y out")
+    if censoring is not None and not augmented:
+        raise TypeError(f"write_report: a {name} has no censored responses: leave censoring out")
     target = Path(path).expanduser()
     if target.is_dir() or not target.parent.is_dir():  # before the work, not after it
         why = "it is a folder" if target.is_dir() else f"there is no folder {target.parent}"
         raise ReportError(f"cannot write {target}: {why}; name a file in a folder that exists")
     page = "template.html.j2"
+    if selection is not None and (augmented or is_network(estimator)):
+        raise TypeError(f"write_report: a {name} comes from no selection: leave it out")
     if is_network(estimator):
-        if selection is not None:
-            raise TypeError("write_report: a BayesianNetwork comes from no selection: leave it out")
         page, values = "network.html.j2", network_page.contents(estimator, X, title, sample_weight)
     elif regression:
         answered = regression_taken_apart(estimator, X, y, "the report", sample_weight)
         values = regression_page.contents(answered, X, selection, standard_errors, title)
+    elif augmented:
+        apart = augmented_taken_apart(estimator, X, y, "the report", sample_weight, censoring)
+        if apart.answers is None:
+            raise TypeError("the report needs the rows and their responses: pass X and y")
+        named = {word: one for word, one in (("y", y), ("censoring", censoring)) if isinstance(one, str)}
+        page = "augmented.html.j2"
+        values = augmented_page.contents(apart, apart.answers, X, named, standard_errors, title)
     elif is_factors(estimator):
         factors = factors_taken_apart(estimator, "the report")
         table = estimator._table(X)

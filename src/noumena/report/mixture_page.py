@@ -9,9 +9,10 @@ from ..data.table import Table
 from . import tables
 from .digits import count, percent
 from .embed import embedded
+from .errors import standard_errors_or_why_not
 from .fitted import FittedMixture, with_errors
 from .membership import membership, rows_to_draw
-from .page import MOST_UNCERTAIN, shared_contents, standard_errors_or_why_not
+from .page import MOST_UNCERTAIN, shared_contents
 from .pictures import pictures
 from .plots import plot_holes, ranking
 from .rows import missing_patterns, take_rows

@@ -1,12 +1,10 @@
 """What the pages of all mixtures show."""
 
 import datetime
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import NoumenaError
 from . import tables
 from .candidates import CRITERIA, sized
 from .digits import count, number, percent
@@ -18,8 +16,6 @@ from .provenance import parameters, program, versions
 from .words import Warned, outcome
 
 MOST_UNCERTAIN = 20
-#: Standard errors of more free parameters than this are left to those who ask for them.
-_MOST_PARAMETERS = 400
 
 
 def shared_contents(
@@ -110,22 +106,6 @@ def key_figures(fitted: Fitted, members: Membership, of: str) -> list[dict[str, 
         ("uncertain rows", f"{members.uncertain:,}", "", f"{percent(members.uncertain / members.n_rows)} of all"),
     ]
     return [dict(zip(("name", "value", "kind", "note"), figure, strict=True)) for figure in figures]
-
-
-def standard_errors_or_why_not(estimator: Any, find: Callable[[], Any]) -> tuple[Any, str | None]:
-    """The standard errors that ``find`` gives, or why there are none."""
-    if estimator.n_parameters_ > _MOST_PARAMETERS:
-        return None, (
-            f"{estimator.n_parameters_:,} free parameters take long to work out; standard_errors gives them, where "
-            "they are wanted."
-        )
-    try:
-        errors = find()
-    except NoumenaError as error:
-        return None, str(error)
-    if not np.isfinite(getattr(errors, "weights", 0.0)).all():  # covariates have coefficients in their place
-        return None, "some of them are not finite, for the likelihood is flat at the estimate."
-    return errors, None
 
 
 def selection_shown(selection: Any) -> dict[str, Any]:

@@ -17,8 +17,11 @@ from matplotlib.ticker import MaxNLocator
 from ..data.columns import positions
 from ..data.table import Table, read_table
 from ..estimators.inputs import row_weights
+from .augmented import augmented_taken_apart, coefficient_errors, is_augmented
+from .augmented_plots import augmented_plot
 from .candidates import CRITERIA, sized, usable
 from .digits import count, number, percent
+from .errors import standard_errors_or_why_not
 from .factor_plots import factor_plot
 from .factors import factors_taken_apart, is_factors
 from .fitted import Ellipsoids, FittedMixture, taken_apart
@@ -45,8 +48,9 @@ def plot(
     columns: Sequence[str | int] | None = None,
     sample_weight: Any = None,
     evidence: Mapping[str, Any] | None = None,
+    censoring: Any = None,
 ) -> Figure:
-    """Draw a fitted mixture over its data, a factor model, a Bayesian network, or a selection.
+    """Draw a fitted mixture over its data, a regression, a factor model, a Bayesian network, or a selection.
 
     Columns that are normals, or t distributions, in every component: one as a histogram with the components' densities;
     two to six as every pair, with the 95% ellipse of each component; more as the plane in which the components differ
@@ -55,6 +59,12 @@ def plot(
 
     Mixtures of regressions: the response against each regressor with what each component expects, the other regressors
     at their means or most common levels; then the weights along each concomitant variable.
+
+    Regressions by augmentation: a dot and a 95% interval for what one standard deviation of each column changes, hollow
+    where the coefficient is exactly 0; of more than 40 coefficients those of the largest effects. Intervals are those
+    of the posterior, where the weights have one, else of the standard errors, which need the rows. With rows also each
+    response against its prediction: rows of little weight, and censored ones, look different. Of two classes, the
+    predicted probability of the second by observed class; of more, that of the observed class, class by class.
 
     Factor models: the standardised loadings, columns of one factor side by side, with the communalities and, where
     factors correlate, their correlations; of more than 40 columns those with the highest communalities. With a table
@@ -65,19 +75,21 @@ def plot(
 
     Parameters
     ----------
-    subject : mixture estimator, factor model, BayesianNetwork or Selection
+    subject : mixture estimator, factor model, AugmentedRegressor, AugmentedClassifier, BayesianNetwork or Selection
     X : table
         The rows to draw: at most 5,000, a random sample of more. Rows without any observed cell are left out. Mixtures
         need them.
     y : array or str, optional
-        For a mixture of regressions: the responses, or the name of their column in ``X``.
+        For regressions: the responses, or the name of their column in ``X``.
     columns : sequence of str or int, optional
         Columns to draw, by name or position; all by default. Where they do not all find room, those that separate the
         components best are drawn, and the figure says so.
     sample_weight : array, shape (n_rows,), optional
-        What each row counts in histograms and shares.
+        What each row counts in histograms, shares and standard errors.
     evidence : mapping, optional
         For a Bayesian network: from nodes to states that are known; the probabilities are given these.
+    censoring : array or str, optional
+        For a tobit regression: the codes of `AugmentedRegressor.fit`, or the name of their column in ``X``.
 
     Returns
     -------
@@ -96,11 +108,15 @@ def plot(
     if hasattr(subject, "table_") and hasattr(subject, "criterion"):
         return _plot_selection(subject)
     if is_network(subject):
-        if not (X is None and y is None and columns is None and sample_weight is None):
+        if not (X is None and y is None and columns is None and sample_weight is None and censoring is None):
             raise TypeError("plot: a network is drawn without a table: leave out all but evidence")
         return network_plot(subject, evidence)
     if evidence is not None:
         raise TypeError(f"plot: evidence is for Bayesian networks, not for a {type(subject).__name__}: leave it out")
+    if is_augmented(subject):
+        return _plot_augmented(subject, X, y, columns, sample_weight, censoring)
+    if censoring is not None:
+        raise TypeError(f"plot: a {type(subject).__name__} has no censored responses: leave censoring out")
     if is_regression(subject):
         return regression_plot(regression_taken_apart(subject, X, y, "plot", sample_weight), columns)
     if y is not None:
@@ -121,6 +137,16 @@ def plot(
         if {*chosen} <= {*group.columns}:
             return plot_ellipsoids(group.marginal(np.array([group.columns.index(j) for j in chosen])), fitted, drawn)
     return _plot_columns(fitted, chosen, drawn)
+
+
+def _plot_augmented(
+    subject: Any, X: Any, y: Any, columns: Sequence[str | int] | None, sample_weight: Any, censoring: Any
+) -> Figure:
+    fitted = augmented_taken_apart(subject, X, y, "plot", sample_weight, censoring)
+    errors = None
+    if fitted.answers is not None and not fitted.uncertain:
+        errors, _ = standard_errors_or_why_not(subject, fitted.answers.standard_errors)
+    return augmented_plot(fitted, coefficient_errors(fitted, errors), columns)
 
 
 def plot_ellipsoids(ellipsoids: Ellipsoids, fitted: FittedMixture, drawn: Drawn) -> Figure:
@@ -264,8 +290,7 @@ def plot_trace(estimator: Any) -> Figure:
     matplotlib.figure.Figure
     """
     objective, accepted = np.asarray(estimator.trace_.objective, float), np.asarray(estimator.trace_.accepted, bool)
-    word = "log posterior" if getattr(estimator, "prior", None) is not None else "log likelihood"
-    word = "lower bound" if hasattr(estimator, "lower_bound_") else word
+    word = objective_in_words(estimator)
     figure = new_figure(4.8, 4.2)
     upper, lower = figure.subplots(2, 1, sharex=True)
     iteration = np.arange(len(objective))
@@ -302,6 +327,17 @@ def plot_trace(estimator: Any) -> Figure:
         crosses = Line2D([], [], color=ACCENT, marker="x", linestyle="none", markersize=6)
         key(upper, [crosses], [f"extrapolation taken back ({int(refused.sum())})"], loc="lower right")
     return figure
+
+
+def objective_in_words(estimator: Any) -> str:
+    """What a fit makes as large as it can."""
+    if hasattr(estimator, "lower_bound_"):
+        return "lower bound"
+    if hasattr(estimator, "bound_"):
+        return "log evidence" if getattr(estimator, "bound_is_exact_", False) else "lower bound"
+    if getattr(estimator, "prior", None) not in (None, "flat"):
+        return "log posterior"
+    return "joint log likelihood" if hasattr(estimator, "joint_log_likelihood_") else "log likelihood"
 
 
 def plot_missing(X: Any) -> Figure:

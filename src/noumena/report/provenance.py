@@ -63,11 +63,7 @@ def program(estimator: Any, X: Any, weight: np.ndarray | None, selection: Any, r
         f"{one['name']}={one['code']}" for one in parameters(estimator) if one["set"] and one["name"] not in swept
     )
     model = f"nm.{type(estimator).__name__}({arguments})"
-    if isinstance(X, str | os.PathLike):
-        table = repr(os.fspath(X))
-    else:
-        table = f"...  # a {type(X).__module__.split('.')[0]} {type(X).__name__}"
-    lines = ["import noumena as nm", "from noumena.report import write_report", "", f"table = {table}"]
+    lines = ["import noumena as nm", "from noumena.report import write_report", "", f"table = {_table(X)}"]
     if weight is not None:
         lines.append("weight = ...  # of the rows")
     if response is not None:
@@ -89,6 +85,70 @@ def program(estimator: Any, X: Any, weight: np.ndarray | None, selection: Any, r
         f"    criterion={selection.criterion!r}{answered}{weighted},\n)",
         f'write_report(best.estimator_, table, "report.html"{answered}, selection=best{weighted})',
     ]
+    return "\n".join(lines)
+
+
+def _table(X: Any) -> str:
+    """Python for a table: the path of a file, else dots that say what belongs there."""
+    if isinstance(X, str | os.PathLike):
+        return repr(os.fspath(X))
+    return f"...  # a {type(X).__module__.split('.')[0]} {type(X).__name__}"
+
+
+def regression_program(
+    estimator: Any,
+    X: Any,
+    columns: list[str],
+    response: str,
+    weight: np.ndarray | None,
+    named: dict[str, str],
+    censored: bool,
+) -> str:
+    """Python that makes the fit of a regression and its page again.
+
+    Parameters
+    ----------
+    estimator : AugmentedRegressor or AugmentedClassifier
+    X : table
+        As the user passed it.
+    columns : list of str
+        The covariates.
+    response : str
+        What the response is called.
+    weight : array, or None
+    named : dict
+        Columns of ``X`` that arguments name: from ``"y"`` and ``"censoring"``.
+    censored : bool
+        Whether there are codes of censoring.
+    """
+    arguments = ", ".join(f"{one['name']}={one['code']}" for one in parameters(estimator) if one["set"])
+    lines = ["import noumena as nm", "from noumena.report import write_report", ""]
+    if named:
+        path = os.fspath(X) if isinstance(X, str | os.PathLike) else ""
+        reader = "parquet.read_table" if path.endswith(".parquet") else "csv.read_csv"
+        if path.endswith((".parquet", ".csv", ".csv.gz")):
+            lines = [f"import pyarrow.{reader.split('.')[0]}", *lines, f"rows = pyarrow.{reader}({path!r})"]
+        else:
+            lines.append(f"rows = {_table(X)}")
+        arrow = path or type(X).__module__.split(".")[0] == "pyarrow"
+        lines.append(f"table = rows.select({columns!r})" if arrow else f"table = rows[{columns!r}]")
+    else:
+        lines.append(f"table = {_table(X)}")
+    values = {"y": f"...  # the responses, {shown(response)}", "censoring": "...  # the codes of the rows"}
+    for argument in ("y", "censoring"):
+        if argument == "y" or censored:
+            told = f"rows[{named[argument]!r}]" if argument in named else values[argument]
+            lines.append(f"{argument} = {told}")
+    if weight is not None:
+        lines.append("weight = ...  # of the rows")
+    weighted = "" if weight is None else ", sample_weight=weight"
+    given = ", censoring=censoring" if censored else ""
+    lines.append(f"estimator = nm.{type(estimator).__name__}({arguments}).fit(table, y{weighted}{given})")
+    told = "".join(
+        f", {argument}={named[argument]!r}" if argument in named else f", {argument}={argument}"
+        for argument in ("y", *(["censoring"] if censored else []))
+    )
+    lines.append(f'write_report(estimator, {"rows" if named else "table"}, "report.html"{told}{weighted})')
     return "\n".join(lines)
 
 

@@ -9,8 +9,9 @@ from ..data.table import ArrayTable
 from . import tables
 from .digits import count, decimals_for, number, percent
 from .embed import embedded
+from .errors import standard_errors_or_why_not
 from .membership import Membership, membership
-from .page import MOST_UNCERTAIN, shared_contents, standard_errors_or_why_not
+from .page import MOST_UNCERTAIN, shared_contents
 from .pictures import Picture
 from .regression import Covariate, FittedRegression
 from .regression_plots import Panels, coefficient_plot, regression_plot
