@@ -63,6 +63,35 @@ def test_the_report_of_a_stored_regression_needs_the_name_of_its_response(frame:
     assert "Student t regression of y on 2 columns" in Path("r.html").read_text()
 
 
+def test_a_stored_regression_by_augmentation_predicts_and_scores(table: Path, frame: pd.DataFrame) -> None:
+    known = frame[["x", "town"]].notna().all(axis=1)
+    rows = frame[known & frame["y"].notna()]
+    direct = noumena.AugmentedRegressor("student_t").fit(rows[["x", "town"]], rows["y"])
+    direct.save("t.noumena")
+    run("predict", "t.noumena", table, "--out", "p.csv")
+    answer = pd.read_csv("p.csv", skip_blank_lines=False)["expected"]
+    np.testing.assert_allclose(answer[known], direct.predict(frame.loc[known, ["x", "town"]]), rtol=1e-12)
+    assert answer[~known].isna().all()
+    assert "name it with --response" in refused("score", "t.noumena", table)
+    assert f"{direct.log_likelihood_:.6f}" in run("score", "t.noumena", table, "--response", "y").stdout
+    assert "no distribution of its covariates" in refused("sample", "t.noumena")
+    assert "cannot fill cells" in refused("impute", "t.noumena", table)
+
+
+def test_a_stored_classifier_predicts_classes(table: Path, frame: pd.DataFrame) -> None:
+    rows = frame.dropna(subset=["x", "y"])
+    direct = noumena.AugmentedClassifier("logit").fit(rows[["x", "y"]], rows["said"])
+    direct.save("c.noumena")
+    run("predict", "c.noumena", table, "--probabilities", "--out", "p.csv")
+    answer = pd.read_csv("p.csv").loc[rows.index]
+    assert list(answer["class"]) == list(direct.predict(rows[["x", "y"]]))
+    np.testing.assert_allclose(answer[["probability_no", "probability_yes"]], direct.predict_proba(rows[["x", "y"]]))
+    holes = rows[["x", "y"]].mask(np.random.default_rng(0).random((len(rows), 2)) < 0.1)
+    noumena.AugmentedClassifier(missing="normal").fit(holes, rows["said"]).save("m.noumena")
+    run("predict", "m.noumena", table, "--out", "all.csv")
+    assert pd.read_csv("all.csv")["class"].notna().all()  # rows with holes too
+
+
 @pytest.fixture(scope="module")
 def model(table: Path, there: Path) -> Path:
     out = there / "y.noumena"

@@ -11,6 +11,7 @@ import pyarrow as pa
 from ..core.errors import DataError
 from ..data.columns import unique_names
 from ..data.files import arrow_table
+from ..report.augmented import is_augmented
 from ..report.digits import count
 from ..report.network import is_network
 from ..report.regression import is_regression
@@ -30,7 +31,7 @@ class Rows:
     kept : array of bool, shape (n_rows,), or None
         Which rows of the file these are; None for all of them.
     y : array, or None
-        The responses of these rows, of a mixture of regressions; missing ones are None or NaN.
+        The responses of these rows, of a regression; missing ones are None or NaN.
     answered : array of bool, or None
         Which of these rows have a response.
     lacking : tuple of (str, int)
@@ -51,6 +52,11 @@ class Rows:
         return pa.array(values).take(pa.array(place, mask=~self.kept))
 
 
+def explains(estimator: Any) -> bool:
+    """Whether a model has a response."""
+    return is_regression(estimator) or is_augmented(estimator)
+
+
 def covariates_of(estimator: Any) -> list[str]:
     """Names of the columns that a fitted model is conditional on; none where its table had no names."""
     names = list(getattr(estimator, "feature_names_in_", []))
@@ -60,6 +66,8 @@ def covariates_of(estimator: Any) -> list[str]:
         if regressors is None:
             regressors = [name for name in names if name not in concomitant]
         found = list(dict.fromkeys([*regressors, *concomitant]))
+    elif is_augmented(estimator):
+        found = [] if estimator.missing is not None else names
     else:
         found = list(getattr(estimator, "covariates", None) or [])
     return [name for name in found if isinstance(name, str)]
@@ -89,7 +97,7 @@ def rows_of(
     if is_network(estimator):
         return Rows(rows_for(estimator, path))
     covariates = covariates_of(estimator)
-    if not covariates and not is_regression(estimator):
+    if not covariates and not explains(estimator):
         return Rows(path)
     table = arrow_table(path)
     needed = [*covariates, *([response] if only_answered and response is not None else [])]

@@ -42,6 +42,9 @@ def predict(
     probability of the second of its two values. The component follows where TABLE has the response; its probabilities
     are given the response, where there is one.
 
+    Of a regression by augmentation, the column `expected` holds what is expected of the response, or `class` the most
+    probable class; the probabilities are called probability_CLASS.
+
     Of factors, what is expected of each given the observed cells of the row (its factor scores), in the columns
     `factor1`, `factor2` and so on.
 
@@ -51,6 +54,7 @@ def predict(
     import numpy as np
     import pyarrow as pa
 
+    from ..report.augmented import is_augmented
     from ..report.factors import is_factors
     from ..report.network import is_network
     from ..report.regression import is_regression
@@ -76,6 +80,14 @@ def predict(
             raise typer.BadParameter("factors are numbers, not states: leave it out", param_hint="'--probabilities'")
         with at_work("finding the factors of rows"):
             answer = scores(estimator, table)
+        write_table(answer, out)
+        return
+    if is_augmented(estimator):
+        from . import augmented
+
+        _no_response(estimator, response)
+        with at_work("predicting responses"):
+            answer = augmented.predicted(estimator, table, probabilities=probabilities)
         write_table(answer, out)
         return
     regression = is_regression(estimator)
@@ -136,16 +148,16 @@ def impute(
     from ..core.errors import NoumenaError
     from ..data.table import read_table
     from ..report.network import is_network
-    from ..report.regression import is_regression
+    from .conditional import explains
     from .network import rows_for
     from .tables import check_output, filled, write_table
     from .terminal import at_work
 
     check_output(out, model, table, force=force)
     estimator = load_model(model)
-    if is_regression(estimator):
+    if explains(estimator):
         raise NoumenaError(
-            "a mixture of regressions says how its response follows from covariates, not how these are distributed, so "
+            "a regression says how its response follows from covariates, not how these are distributed, so "
             "that it cannot fill cells: `noumena predict` gives the expected response of each row"
         )
     with at_work("filling missing cells"):
@@ -194,14 +206,13 @@ def score(
     noumena score penguins.noumena new.csv
     noumena score penguins.noumena new.csv --rows --out scores.csv
 
-    The log likelihood and BIC of its observed cells are printed, exact, in nats; of a mixture of regressions, those of
-    the responses given the covariates. Rows with a low log likelihood are unlike those that the model was fitted on
+    The log likelihood and BIC of its observed cells are printed, exact, in nats; of a regression, those of the
+    responses given the covariates. Rows with a low log likelihood are unlike those that the model was fitted on
     (--rows).
     """
     import pyarrow as pa
 
-    from ..report.regression import is_regression
-    from .conditional import needed_response, rows_of, say_lacking
+    from .conditional import explains, needed_response, rows_of, say_lacking
     from .tables import STDOUT, check_output, write_table
     from .terminal import at_work, console
 
@@ -210,7 +221,7 @@ def score(
     check_output(out, model, table, force=force)
     estimator = load_model(model)
     with at_work("scoring rows"):
-        if is_regression(estimator):
+        if explains(estimator):
             response = needed_response(estimator, response)
             asked = rows_of(estimator, table, response, only_answered=True)
             values = estimator.log_density(asked.table, asked.y)
@@ -268,6 +279,8 @@ def sample(
     """
     import pyarrow as pa
 
+    from ..core.errors import NoumenaError
+    from ..report.augmented import is_augmented
     from ..report.network import is_network
     from ..report.regression import is_regression
     from .conditional import covariates_of, response_of, rows_of, say_lacking
@@ -276,6 +289,11 @@ def sample(
 
     check_output(out, *([model] if given is None else [model, given]), force=force)
     estimator = load_model(model)
+    if is_augmented(estimator):
+        raise NoumenaError(
+            "a regression by augmentation has no distribution of its covariates to draw from: `noumena predict` says "
+            "what is expected of the response of each row of a table"
+        )
     if is_regression(estimator):
         if given is None:
             raise typer.BadParameter(
@@ -349,10 +367,8 @@ def report(
     """
     import noumena
 
-    from ..report.augmented import is_augmented
     from ..report.network import is_network
-    from ..report.regression import is_regression
-    from .conditional import needed_response, rows_of, say_lacking
+    from .conditional import explains, needed_response, rows_of, say_lacking
     from .tables import check_output
     from .terminal import at_work, say
     from .training import read_column
@@ -361,8 +377,8 @@ def report(
     check_output(out, model, table, force=force, tabular=False)
     estimator = load_model(model)
     with at_work("writing the report"):
-        regression = is_regression(estimator) or is_augmented(estimator)
-        known = needed_response(estimator, response) if regression else _no_response(estimator, response)
+        explained = explains(estimator)
+        known = needed_response(estimator, response) if explained else _no_response(estimator, response)
         asked = rows_of(estimator, table, known, only_answered=True)
         weight = None if weights is None else read_column(table, weights)
         if weight is not None and asked.kept is not None:
