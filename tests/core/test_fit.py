@@ -8,6 +8,7 @@ import pytest
 
 from noumena.core.accelerate import Accelerator
 from noumena.core.block import Block
+from noumena.core.errors import ConvergenceWarning
 from noumena.core.fit import fit
 from noumena.core.lanes import stack
 from noumena.core.model import Model
@@ -165,6 +166,42 @@ def test_convergence_is_proven_by_plain_steps_after_the_leap():
     found, _ = leaped(-1e-9, max_iter=100, tol=1e-6)
     assert found.status is Status.CONVERGED
     assert len(found.trace) == 1 + 4 + 4  # with the start
+
+
+def test_gains_before_a_leap_prove_nothing_after_it():
+    """F = 0 at the maximum. Of the four gains about the leap the last is small, for it makes good a fall."""
+    found, _ = leaped(-0.32, max_iter=100, tol=0.05)
+    assert found.status is Status.CONVERGED
+    assert -0.05 < found.objective < 0
+
+
+class Rebound(Level):
+    """Steps lead away from the maximum once the level is below 0.75."""
+
+    def update(self, stats):
+        return Rebound(-jnp.where(stats.level > -0.75, 2.0, 0.9) * stats.level)
+
+
+def test_a_fall_after_a_leap_that_was_taken_back_is_named():
+    with pytest.warns(ConvergenceWarning, match="after 6 iterations the bound fell"):
+        found, _ = leaped(-1.3, Rebound(np.array(1.0)))
+    assert found.status is Status.FELL
+    assert found.objective == pytest.approx(BEFORE)
+
+
+class Stubborn(Accelerator):
+    """The same long step, again and again."""
+
+    def propose(self, given, gathered):
+        return np.full_like(gathered, -2.0)
+
+    def rejected(self, lanes):
+        pass
+
+
+def test_a_plain_step_follows_one_that_was_taken_back():
+    found = fit(stack([Level(np.array(1.0))]), [ROW], max_iter=5, tol=0.0, accelerate=Stubborn())[0]
+    assert found.trace.accepted.tolist() == [True, True, False, True, False, True]
 
 
 class Straying(Accelerator):
