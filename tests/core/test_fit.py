@@ -161,6 +161,41 @@ def test_a_leap_is_taken_back_at_once_where_steps_may_not_climb():
     np.testing.assert_array_equal(np.flatnonzero(~found.trace.accepted), [4])
 
 
+class Tilted(Level):
+    """Steps lead away from the maximum below a level of 0.48."""
+
+    def update(self, stats):
+        return Tilted(-jnp.where(stats.level > -0.48, 1.1, 0.9) * stats.level, self.edge, self.climbs)
+
+
+def test_a_leap_to_where_newton_steps_do_not_climb_is_taken_back():
+    """It would end there, as a fall that cannot be."""
+    found, leap = leaped(-0.1, Tilted(np.array(1.0), climbs=False), max_iter=7)
+    assert leap.went_back == 1
+    assert found.trace.accepted.tolist() == [True] * 4 + [False] * 2 + [True] * 2
+    assert found.status is Status.COMPLETED
+    assert found.objective == found.trace.objective[-1] > BEFORE
+
+
+class Shaky(Level):
+    """Steps lead to a level of 0.501."""
+
+    def update(self, stats):
+        return Shaky(0.0 * stats.level + 0.501, self.edge, self.climbs)
+
+
+@pytest.mark.filterwarnings("ignore::noumena.core.errors.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("climbs", "tol", "status"),
+    [(False, 1e-3, Status.CONVERGED), (False, 1e-4, Status.FELL), (True, 1e-3, Status.FELL)],
+)
+def test_newton_steps_that_fall_by_less_than_the_tolerance_have_converged(climbs, tol, status):
+    """From 0.5, F falls by 5e-4."""
+    found = fit(stack([Shaky(np.array(0.5), climbs=climbs)]), [ROW], max_iter=20, tol=tol)[0]
+    assert found.status is status
+    assert found.objective == -0.125
+
+
 def test_convergence_is_proven_by_plain_steps_after_the_leap():
     """Gains are below the tolerance long before what is left is: 0.81/0.19 = 4.3 times as much."""
     found, _ = leaped(-1e-9, max_iter=100, tol=1e-6)

@@ -42,6 +42,7 @@ class _Lane:
     objectives: list[float] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
     gains: list[float] = field(default_factory=list)  # of the latest consecutive plain steps
+    fall: float = 0.0  # the deepest at a plain step that is being shortened
     plain_ahead: int = 0  # so many plain steps follow, to prove convergence
     patience: int = 0
     status: Status | None = None
@@ -208,14 +209,14 @@ class _Run:
             size = np.asarray(magnitude(at.models, self._restore(at.gathered)))
             noise = np.maximum(noise, 4 * np.finfo(float).eps * np.where(np.isfinite(size), size, 0.0))
         trial = extrapolated | (self._below > 0)
-        slack, probation = self._extrapolate.slack, self._extrapolate.probation
-        if not at.models.exact():  # a step that is not sure to climb is not sure to make a fall good
-            slack, probation = 0.0, 0
+        slack, probation, exact = self._extrapolate.slack, self._extrapolate.probation, at.models.exact()
+        if not exact:  # Newton's step may not climb from an extrapolation: it must, if that is to count, at once
+            slack, probation = 0.0, 1
         least = np.where(extrapolated, best.objective - slack, at.objective) - noise
         free = not self._schedule.monotone
         stay = running & np.isfinite(new.objective) & ((new.objective >= least) | free)
         stay &= ~(trial & degenerate & ~best.degenerate)  # no leap over the edge; EM may still walk there
-        better = stay & ((new.objective >= best.objective - noise) | free)
+        better = stay & (exact | ~extrapolated) & ((new.objective >= best.objective - noise) | free)
         below = np.where(better, 0, self._below + 1)
         stay &= below <= probation
         for i in np.flatnonzero(running):
@@ -223,16 +224,22 @@ class _Run:
             state.record(float(new.objective[i]), bool(better[i]))
             if better[i]:
                 self._reach[i] = min(1.0, 2 * self._reach[i])
+                state.fall = 0.0
                 gain = float(new.objective[i] - best.objective[i])
                 _judge(state, gain, float(noise[i]), bool(extrapolated[i]), self._tol, self._accelerated)
             elif trial[i]:
                 state.gains.clear()
-            elif not self._shortened(int(i)):
-                state.status = _fallen(float(new.objective[i]), bool(degenerate[i] | best.degenerate[i]))
+            else:
+                finite = np.isfinite(new.objective[i])
+                state.fall = max(state.fall, float(best.objective[i] - new.objective[i]) if finite else np.inf)
+                if not self._shortened(int(i)):
+                    flat = not exact and state.fall < self._tol  # Newton's step shows no way up, nor one down
+                    held = bool(degenerate[i] | best.degenerate[i])
+                    state.status = Status.CONVERGED if flat else _fallen(float(new.objective[i]), held)
         self._best = _of_each(better, new, best)
         self._at = _of_each(stay, new, self._best)
         self._below = np.where(stay, below, 0)
-        self._plain = ~stay | np.array([state.plain_ahead > 0 for state in self.lanes])
+        self._plain = ~stay | (extrapolated & (not exact)) | np.array([state.plain_ahead > 0 for state in self.lanes])
         if np.any(back := running & ~stay):
             self._extrapolate.rejected(back)
 
