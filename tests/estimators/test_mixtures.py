@@ -160,9 +160,9 @@ def test_student_t_with_a_prior_and_many_degrees_of_freedom_is_a_gaussian_mixtur
 
 
 def test_a_prior_keeps_a_student_t_from_collapsing(tmp_path):
-    """Rows that lie in a plane have no density without one."""
+    """Rows that lie in a plane, here in two groups, have no density without one."""
     rng = np.random.default_rng(0)
-    x = np.column_stack([rng.normal(size=(80, 2)), np.zeros(80)])
+    x = np.column_stack([rng.normal(size=(80, 2)) + 6.0 * (np.arange(80) < 40)[:, None], np.zeros(80)])
     x[:, 2] = x[:, 0] + x[:, 1]
     with pytest.warns(nm.DegenerateWarning):
         nm.StudentTMixture(1, random_state=0).fit(x)

@@ -299,3 +299,13 @@ def test_hyperparameters_are_at_their_maximum():
             assert best.log_density(square, size).sum() > other.log_density(square, size).sum()
     with pytest.raises(NotImplementedError):
         HorseshoePrior(1.0).adapted(square, size)
+
+
+@pytest.mark.parametrize("nu", [0.1, 3.0, 31.0, 31.9, 1e3, 1e4])
+@pytest.mark.parametrize("library", [np, jnp])
+def test_the_density_of_a_t_keeps_its_digits_where_it_is_nearly_normal(nu, library):
+    """Γ(ν/2 + 1)/Γ(ν/2) = ν/2, through Γ(ν/2 + ½)."""
+    y, f = np.zeros((1, 1)), library.zeros((1, 1))
+    at = [StudentLikelihood(None).log_density(y, f, None, 1.0, library.asarray([dof]))[0] for dof in (nu, nu + 1)]
+    expected = np.log(0.5 * nu) - 0.5 * np.log(np.pi * nu) - 0.5 * np.log(np.pi * (nu + 1))
+    assert float(at[0] + at[1]) == pytest.approx(expected, abs=64 * np.finfo(float).eps * (1 + np.log(nu + 1)))

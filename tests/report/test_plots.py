@@ -200,7 +200,7 @@ def test_trace_shows_the_gap_to_the_final_value_and_the_steps_taken_back():
     np.testing.assert_array_equal(lower.lines[0].get_ydata(), [9.5, 3.5, 0.5])
     np.testing.assert_array_equal(lower.lines[1].get_xdata(), [2])
     assert lower.get_yscale() == "log"
-    assert "taken back (1)" in words(figure)
+    assert "not a new best (1)" in words(figure)
     assert lower.get_xlabel() == "iteration"
 
 

@@ -4,7 +4,8 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -27,7 +28,10 @@ Progress: TypeAlias = Callable[[int, Float[np.ndarray, " lanes"], int], None]
 _HALVINGS = 12
 #: A lane is given up when a finished rival is further ahead than so many times what it gained in its latest steps.
 _HOPELESS, _LATEST = 1000, 10
-#: After a failed proof of convergence, so many accelerated steps go by before the next one.
+#: A proof of convergence takes so many consecutive plain steps: the first undoes what an extrapolation stirred up, and
+#: the others tell by what factor the gains shrink.
+_PROOF = 4
+#: After a proof that failed, so many steps go by before the next one.
 _PATIENCE = 6
 
 
@@ -38,6 +42,7 @@ class _Lane:
     objectives: list[float] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
     gains: list[float] = field(default_factory=list)  # of the latest consecutive plain steps
+    fall: float = 0.0  # the deepest at a plain step that is being shortened
     plain_ahead: int = 0  # so many plain steps follow, to prove convergence
     patience: int = 0
     status: Status | None = None
@@ -89,7 +94,8 @@ def fit(
         A lane has converged when the projected remaining gain of its objective is below ``tol`` nats. 0 runs exactly
         ``max_iter`` iterations.
     accelerate : {"squarem", "anderson", None} or Accelerator
-        Extrapolation of the statistics; a step that would lower the objective is taken back, so it never falls.
+        Extrapolation of the statistics. A step may lower the objective for a while, if the accelerator says so; what is
+        returned is the best point, and the objectives of accepted steps never fall.
     schedule : Schedule, optional
         How F and S are gathered; all blocks at each iteration by default.
     start : tree of arrays, optional
@@ -127,8 +133,27 @@ def fit(
     return run.outcome()
 
 
+class _Point(NamedTuple):
+    """Where each lane is: its parameters, their statistics and objective."""
+
+    models: Model
+    given: np.ndarray  # statistics that the parameters came from
+    gathered: np.ndarray
+    objective: np.ndarray
+    bound: np.ndarray
+    degenerate: np.ndarray
+
+
+def _of_each(lanes: np.ndarray, ours: _Point, theirs: _Point) -> _Point:
+    """Lane by lane, ``ours`` where ``lanes`` is true, else ``theirs``."""
+    if lanes.all() or not lanes.any():
+        return ours if lanes.all() else theirs
+    pick = [np.where(lanes.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in zip(ours[1:], theirs[1:], strict=True)]
+    return _Point(choose(lanes, ours.models, theirs.models), *pick)
+
+
 class _Run:
-    """Where the loop stands: for each lane the parameters, their statistics and objective, and what it remembers."""
+    """Where the loop stands: where each lane is, the best point it has been at, and what it remembers."""
 
     def __init__(
         self,
@@ -142,13 +167,13 @@ class _Run:
     ) -> None:
         self._blocks, self._schedule, self._extrapolate = blocks, schedule, extrapolate
         self._tol, self._accelerated = tol, accelerated
-        self._current = models
-        prior, self._degenerate = (np.asarray(part) for part in edge(models))
-        self._bound, stats = self._gather(models.for_bound())
-        self._gathered, self._restore = _flat(stats), _unflattener(stats)
-        self._given = self._gathered if start is None else _flat(start)
-        self.objective = self._bound + prior
+        prior, degenerate = (np.asarray(part) for part in edge(models))
+        bound, stats = self._gather(models.for_bound())
+        gathered, self._restore = _flat(stats), _unflattener(stats)
+        given = gathered if start is None else _flat(start)
+        self._at = self._best = _Point(models, given, gathered, bound + prior, bound, degenerate)
         self.lanes = [_Lane() for _ in self.objective]
+        self._below = np.zeros(len(self.lanes), dtype=int)  # for so many steps, the best point was elsewhere
         self._plain = np.full(len(self.lanes), start is None)
         self._reach = np.ones(len(self.lanes))  # how far a plain step goes, from what was given to what was gathered
         for state, value in zip(self.lanes, self.objective, strict=True):
@@ -156,46 +181,67 @@ class _Run:
             if not np.isfinite(value):
                 state.status = Status.NOT_FINITE
 
+    @property
+    def objective(self) -> np.ndarray:
+        """That of each lane's best point."""
+        return self._best.objective
+
     def _gather(self, models: Model) -> tuple[np.ndarray, Natural]:
         bound, stats = self._schedule.gather(models, self._blocks)
         return np.asarray(bound), stats
 
     def step(self) -> None:
-        """One M-step and the E-step after it; lanes whose objective would fall stay where they were."""
-        proposal = self._extrapolate.propose(self._given, self._gathered)
-        plain = self._given + self._reach[:, None] * (self._gathered - self._given)
-        plain = np.where(self._reach[:, None] == 1, self._gathered, plain)
+        """One M-step and the E-step after it; lanes that cannot stay there go back to their best point."""
+        at, best = self._at, self._best
+        proposal = self._extrapolate.propose(at.given, at.gathered)
+        plain = at.given + self._reach[:, None] * (at.gathered - at.given)
+        plain = np.where(self._reach[:, None] == 1, at.gathered, plain)
         proposal = np.where(self._plain[:, None] | ~np.isfinite(proposal), plain, proposal)
         extrapolated = np.any(proposal != plain, axis=1)
-        candidate, seen, at_edge = maximisation(self._current, self._restore(proposal))
+        candidate, seen, at_edge = maximisation(at.models, self._restore(proposal))
         bound, stats = self._gather(seen)
         prior, degenerate = (np.asarray(part) for part in at_edge)
-        objective = bound + prior
-        gain, noise = objective - self.objective, rounding(self.objective)
+        new = _Point(candidate, proposal, _flat(stats), bound + prior, bound, degenerate)
+        noise = rounding(at.objective)
         running = np.array([state.status is None for state in self.lanes])
-        if np.any(running & ~extrapolated & (gain < -noise)):  # a fall, or more rounding than F itself shows
-            size = np.asarray(magnitude(self._current, self._restore(self._gathered)))
+        # a fall of a plain step, or more rounding than F itself shows
+        if np.any(running & ~extrapolated & (new.objective < at.objective - noise)):
+            size = np.asarray(magnitude(at.models, self._restore(at.gathered)))
             noise = np.maximum(noise, 4 * np.finfo(float).eps * np.where(np.isfinite(size), size, 0.0))
-        rises = np.isfinite(objective) & ((gain >= -noise) | (not self._schedule.monotone))
-        rises &= ~(extrapolated & degenerate & ~self._degenerate)  # no leap over the edge; EM may still walk there
-        accept = rises & running
+        trial = extrapolated | (self._below > 0)
+        slack, probation, exact = self._extrapolate.slack, self._extrapolate.probation, at.models.exact()
+        if not exact:  # Newton's step may not climb from an extrapolation: it must, if that is to count, at once
+            slack, probation = 0.0, 1
+        least = np.where(extrapolated, best.objective - slack, at.objective) - noise
+        free = not self._schedule.monotone
+        stay = running & np.isfinite(new.objective) & ((new.objective >= least) | free)
+        stay &= ~(trial & degenerate & ~best.degenerate)  # no leap over the edge; EM may still walk there
+        better = stay & (exact | ~extrapolated) & ((new.objective >= best.objective - noise) | free)
+        below = np.where(better, 0, self._below + 1)
+        stay &= below <= probation
         for i in np.flatnonzero(running):
             state = self.lanes[i]
-            state.record(float(objective[i]), bool(accept[i]))
-            if accept[i]:
+            state.record(float(new.objective[i]), bool(better[i]))
+            if better[i]:
                 self._reach[i] = min(1.0, 2 * self._reach[i])
-                _judge(state, float(gain[i]), float(noise[i]), bool(extrapolated[i]), self._tol, self._accelerated)
-            elif not extrapolated[i] and not self._shortened(int(i)):
-                state.status = _fallen(float(objective[i]), bool(degenerate[i] | self._degenerate[i]))
-        if np.any(rejected := running & ~accept):
-            self._extrapolate.rejected(rejected)
-        self._plain = ~accept | np.array([state.plain_ahead > 0 for state in self.lanes])
-        self._given = np.where(accept[:, None], proposal, self._given)
-        self._gathered = np.where(accept[:, None], _flat(stats), self._gathered)
-        self._current = candidate if accept.all() else choose(accept, candidate, self._current)
-        self.objective = np.where(accept, objective, self.objective)
-        self._bound = np.where(accept, bound, self._bound)
-        self._degenerate = np.where(accept, degenerate, self._degenerate)
+                state.fall = 0.0
+                gain = float(new.objective[i] - best.objective[i])
+                _judge(state, gain, float(noise[i]), bool(extrapolated[i]), self._tol, self._accelerated)
+            elif trial[i]:
+                state.gains.clear()
+            else:
+                finite = np.isfinite(new.objective[i])
+                state.fall = max(state.fall, float(best.objective[i] - new.objective[i]) if finite else np.inf)
+                if not self._shortened(int(i)):
+                    flat = not exact and state.fall < self._tol  # Newton's step shows no way up, nor one down
+                    held = bool(degenerate[i] | best.degenerate[i])
+                    state.status = Status.CONVERGED if flat else _fallen(float(new.objective[i]), held)
+        self._best = _of_each(better, new, best)
+        self._at = _of_each(stay, new, self._best)
+        self._below = np.where(stay, below, 0)
+        self._plain = ~stay | (extrapolated & (not exact)) | np.array([state.plain_ahead > 0 for state in self.lanes])
+        if np.any(back := running & ~stay):
+            self._extrapolate.rejected(back)
 
     def give_up(self, rivals: np.ndarray) -> None:
         """End lanes that cannot catch up with a converged one of their group."""
@@ -204,8 +250,9 @@ class _Run:
             ahead = self.objective[done & (rivals == rivals[i])]
             if state.status is not None or len(ahead) == 0 or len(state.objectives) <= _LATEST:
                 continue
-            latest = zip(state.objectives[-_LATEST:], state.accepted[-_LATEST:], strict=True)
-            gained = self.objective[i] - min((value for value, kept in latest if kept), default=self.objective[i])
+            steps = zip(reversed(state.objectives), reversed(state.accepted), strict=True)
+            latest = list(islice((value for value, accepted in steps if accepted), _LATEST))
+            gained = self.objective[i] - latest[-1]
             if ahead.max() - self.objective[i] > max(_HOPELESS * gained, self._tol):
                 state.status = Status.MAX_ITERATIONS
 
@@ -215,8 +262,8 @@ class _Run:
         Statistics between those given and those gathered lead to parameters between: for a Newton step on the normal
         equations the way from the ones to the others begins uphill.
         """
-        stuck = np.array_equal(self._given[lane], self._gathered[lane])
-        if self._current.exact() or stuck or self._reach[lane] <= 0.5**_HALVINGS:
+        stuck = np.array_equal(self._at.given[lane], self._at.gathered[lane])
+        if self._at.models.exact() or stuck or self._reach[lane] <= 0.5**_HALVINGS:
             return False
         self._reach[lane] *= 0.5
         return True
@@ -226,12 +273,12 @@ class _Run:
         fits = []
         for i, state in enumerate(self.lanes):
             status = state.status or (Status.MAX_ITERATIONS if self._tol > 0 else Status.COMPLETED)
-            if self._degenerate[i] and status is not Status.NOT_FINITE:
+            if self._best.degenerate[i] and status is not Status.NOT_FINITE:
                 status = Status.DEGENERATE
             if status is Status.FELL:
                 warnings.warn(f"after {len(state.objectives)} iterations {status.message}", ConvergenceWarning, 3)
-            model = lane(self._current, i)
-            fits.append(Fit(model, float(self.objective[i]), float(self._bound[i]), status, _trace(state)))
+            model = lane(self._best.models, i)
+            fits.append(Fit(model, float(self.objective[i]), float(self._best.bound[i]), status, _trace(state)))
         return fits
 
 
@@ -245,10 +292,10 @@ def rounding(objective: Float[np.ndarray, " lanes"]) -> Float[np.ndarray, " lane
 
 
 def _judge(state: _Lane, gain: float, noise: float, extrapolated: bool, tol: float, accelerated: bool) -> None:
-    """After an accepted step: has the lane converged, or is it time to prove that it has?
+    """At a new best point: has the lane converged, or is it time to prove that it has?
 
-    Aitken's projection needs consecutive plain steps. An accelerated fit therefore takes two of them whenever its
-    gain has become smaller than ``tol``.
+    Aitken's projection needs consecutive plain steps. An accelerated fit therefore takes some whenever its gain has
+    become smaller than ``tol``.
     """
     if tol <= 0:
         return
@@ -259,13 +306,13 @@ def _judge(state: _Lane, gain: float, noise: float, extrapolated: bool, tol: flo
         state.gains.append(gain)
         state.plain_ahead = max(state.plain_ahead - 1, 0)
         still = len(state.gains) >= 2 and max(state.gains[-2:]) <= noise
-        if still or remaining_gain(state.gains) < tol:
+        if still or (len(state.gains) >= _PROOF and remaining_gain(state.gains) < tol):
             state.status = Status.CONVERGED
             return
-        if accelerated and state.plain_ahead == 0 and len(state.gains) >= 2:
+        if accelerated and state.plain_ahead == 0 and len(state.gains) >= _PROOF:
             state.patience = _PATIENCE
     if accelerated and gain < tol and state.patience <= 0 and state.plain_ahead == 0:
-        state.plain_ahead = 2
+        state.plain_ahead = max(_PROOF - len(state.gains), 1)
 
 
 def _fallen(objective: float, degenerate: bool) -> Status:

@@ -51,7 +51,7 @@ class Trace:
     objective : array, shape (iterations,)
         F (+ log prior) in nats, at the parameters each E-step was run with.
     accepted : array of bool, shape (iterations,)
-        False where an extrapolated step would have lowered the objective and was taken back.
+        False at steps that did not lead to a new best point: the fit went on from there for a few steps, or went back.
     """
 
     objective: np.ndarray = field(default_factory=lambda: np.empty(0))

@@ -57,7 +57,7 @@ class GaussianMixture(CompletingMixture):
         steps, is below this many nats. 0 runs exactly ``max_iter`` iterations.
     max_iter : int, default=1000
     accelerate : {"squarem", "anderson", None}, default="squarem"
-        Extrapolates EM's steps; one that would lower the log likelihood is taken back.
+        Extrapolates EM's steps; where that does not raise the log likelihood, the fit goes back to its best point.
     random_state : int, RandomState or None
     verbose : int, default=0
         Above 0, prints the objective every so many iterations.

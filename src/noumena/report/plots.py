@@ -296,7 +296,7 @@ def plot_trace(estimator: Any) -> Figure:
     iteration = np.arange(len(objective))
     finite = np.isfinite(objective)
     taken, refused = finite & accepted, finite & ~accepted
-    final = objective[finite].max() if finite.any() else 0.0
+    final = objective[taken].max() if taken.any() else 0.0
     gap = final - objective
     far = taken & (gap > 0)
     for axes, values, drawn in ((upper, objective, taken), (lower, gap, far)):
@@ -325,7 +325,7 @@ def plot_trace(estimator: Any) -> Figure:
     title(upper, f"{word} {number(final, 2)} after {count(max(len(objective) - 1, 0), 'iteration')}")
     if refused.any():
         crosses = Line2D([], [], color=ACCENT, marker="x", linestyle="none", markersize=6)
-        key(upper, [crosses], [f"extrapolation taken back ({int(refused.sum())})"], loc="lower right")
+        key(upper, [crosses], [f"not a new best ({int(refused.sum())})"], loc="lower right")
     return figure
 
 
