@@ -69,9 +69,14 @@ class Rows(NamedTuple):
         return self.response @ self.response + self.rest
 
     @property
+    def least_square(self) -> float:
+        """The floor of the residual sum of squares."""
+        return float(FLOOR * self.square)
+
+    @property
     def least(self) -> float:
         """The floor of the residual variance."""
-        return float(FLOOR * self.square / self.count)
+        return self.least_square / float(self.count)
 
     def errors(self, mean: Any) -> Any:
         """Residuals at these weights, shape (q,)."""
