@@ -232,6 +232,12 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
             finite = np.isfinite(taken)
             if not (finite[:, 0].any() and finite[:, 1].any()):
                 raise DataError("every y is censored on the same side: nothing tells where the responses are")
+            ends = taken[finite]
+            if self.scale is None and (ends == ends[0]).all():
+                raise DataError(
+                    f"every y is only known to be above or below {ends[0]:g}, which says nothing of the scale: pass "
+                    'scale=, or take AugmentedClassifier("probit")'
+                )
         scale = None
         if self.scale is not None:
             known = real("scale", self.scale, 0.0)
@@ -266,6 +272,8 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
 
     def _response(self, y: Any, n_rows: int, censoring: Any = None) -> np.ndarray:
         """y as the likelihood has it, shape (rows, columns)."""
+        if np.asarray(y).dtype.kind in "mM":
+            raise DataError("y holds dates or durations: turn them into numbers, in a unit of your choice")
         try:
             values = np.asarray(y, dtype=float)
         except (TypeError, ValueError) as error:

@@ -17,8 +17,9 @@ from ..core.model import Model
 
 #: Residual variance is held above this share of the response's own, where the columns explain it without error.
 FLOOR = 1e-10
-#: Noise precision above this share of its bound is held there: against FLOOR, rounding is of order 1e-6.
-HELD = 1 - 1e-4
+#: Noise precision above this share of its bound is held there: where the columns explain y without error, the evidence
+#: of a ridge is flat on the way to the bound.
+HELD = 0.99
 #: A group whose weights are determined by less than this share is as good as absent.
 UNDETERMINED = 1e-10
 #: Expected squares below this come from extrapolation only.
