@@ -343,7 +343,7 @@ def _declared(y: Any) -> list[Any] | None:
     A polars ``Categorical`` has its categories in the order in which the process met them.
     """
     categories = getattr(getattr(y, "dtype", None), "categories", None)
-    if hasattr(categories, "to_list"):
+    if categories is not None and hasattr(categories, "to_list"):
         return categories.to_list()
     if getattr(getattr(y, "type", None), "ordered", False):
         joined = y.combine_chunks() if hasattr(y, "chunks") else y

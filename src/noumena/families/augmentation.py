@@ -351,15 +351,15 @@ def log_between(low: Array, high: Array, width: Array | None = None) -> Array:
     ``width`` is high − low, for callers who know it better than that difference does.
     """
     xp, special = library(low)
-    width = high - low if width is None else width
-    narrow = width < _NARROW
+    across = high - low if width is None else width
+    narrow = across < _NARROW
     a, b = xp.where(narrow, -1.0, low), xp.where(narrow, 1.0, high)
     above = a > 0  # by symmetry
     a, b = xp.where(above, -b, a), xp.where(above, -a, b)
     log = special.log_ndtr(b)
     wide = log + xp.log1p(-xp.exp(xp.minimum(special.log_ndtr(a) - log, -1e-300)))
     # about the middle m the density is ∝ exp(−mx) but for x²: its integral is w sinh(t)/t, t = mw/2
-    middle, w = 0.5 * (low + high), xp.maximum(xp.where(narrow, width, 1.0), np.finfo(float).tiny)
+    middle, w = 0.5 * (low + high), xp.maximum(xp.where(narrow, across, 1.0), np.finfo(float).tiny)
     t = xp.where(narrow, 0.5 * middle * w, 0.0)
     flat = xp.log(w) - 0.5 * (LOG_2PI + middle**2) + t**2 / 6 - t**4 / 180 + t**6 / 2835 - w**2 / 24
     return xp.where(narrow, flat, wide)

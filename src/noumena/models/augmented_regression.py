@@ -270,11 +270,10 @@ class AugmentedRegression(Model):
         """Weights, and shape where it is beside them, at the mode; a weight that is not free is 0."""
         if self.signed:
             assert isinstance(self.prior, LaplacePrior)
-            q, penalised = self.weights.size, np.flatnonzero(self.groups.value >= 0)
-            rate = np.zeros(len(target))
+            penalised, rate = np.flatnonzero(self.groups.value >= 0), np.zeros(len(target))
             rate[penalised] = self.prior.penalty / self.unit.value[penalised]
-            now = np.append(np.ravel(self.weights), self.shape)[: len(target)] if len(target) > q else self.weights
-            return within_orthant(hessian, target, rate, np.where(free, np.ravel(now), 0.0))
+            now = np.append(np.ravel(self.weights), self.shape)[: len(target)]
+            return within_orthant(hessian, target, rate, np.where(free, now, 0.0))
         found = np.zeros(len(target))
         own = np.ix_(free, free)
         found[free] = ridge(hessian[own], target[free], precision[free], covariance=False)[0]

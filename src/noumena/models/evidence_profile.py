@@ -187,7 +187,7 @@ def _columns(rows: Rows, group: np.ndarray, ratio: np.ndarray, some: np.ndarray)
             new = 0.0  # its like is in already
         else:
             along = slope[j] / np.sqrt(kernel[j, j] * without)
-            rest = max(left - slope[j] ** 2 / kernel[j, j], 0.0)
+            rest = float(max(left - slope[j] ** 2 / kernel[j, j], 0.0))
             new = best_ratio(kernel[j : j + 1, j] / without, np.array([along]), rest, rows.count, rows.least_square)
         if new == ratio[j]:
             continue
@@ -208,7 +208,7 @@ def _groups(rows: Rows, group: np.ndarray, ratio: np.ndarray, some: np.ndarray) 
         kernel, slope, left = _precision_weighted(rows, np.where(group == g, 0.0, ratio[group]))
         strength, basis = orthogonal(kernel[np.ix_(own, own)])
         response = (basis.T @ slope[own]) / np.sqrt(np.where(strength > 0, strength, np.inf))
-        rest = max(left - float(response @ response), 0.0)
+        rest = float(max(left - response @ response, 0.0))
         ratio[g] = best_ratio(strength, response, rest, rows.count, rows.least_square)
     return ratio
 
