@@ -9,6 +9,7 @@ from scipy import integrate, optimize, sparse, stats
 
 import noumena as nm
 from noumena.core.result import Status
+from noumena.estimators.separation import SeparationError
 from noumena.families.augmentation import between, log_between
 from noumena.families.weight_priors import HorseshoePrior
 
@@ -321,3 +322,18 @@ def test_what_says_nothing_is_refused():
         nm.AugmentedRegressor().fit(x, y).predict_interval(x, level=90)
     with pytest.raises(nm.DataError, match=r"one class only \(1.0\)"):
         nm.AugmentedClassifier().fit(x, np.ones(30))
+
+
+def test_separation_of_many_classes_is_named():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
+    apart = {"'x0'": np.digitize(x[:, 0], [-0.5, 0.5])}
+    # one class of three that a column tells from both others
+    apart["'x1'"] = np.where(x[:, 1] > 0.5, 2, (x[:, 0] + rng.normal(size=60) > 0).astype(int))
+    for name, y in apart.items():
+        with pytest.raises(SeparationError, match=f"by {name} \\(perfect separation\\)"):
+            nm.AugmentedClassifier("multinomial_logit", max_iter=400).fit(x, y)
+    mixed = np.digitize(4 * x[:, 0], [-0.5, 0.5])
+    order = np.argsort(x[:, 0])
+    mixed[order[[0, -1]]] = mixed[order[[-1, 0]]]  # the ends change places: no line tells them apart
+    assert np.isfinite(nm.AugmentedClassifier("multinomial_logit").fit(x[:, :1], mixed).coef_).all()

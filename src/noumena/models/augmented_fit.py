@@ -109,12 +109,13 @@ def _run(model: AugmentedRegression, blocks: list[Any], settings: Settings, star
 def _start(rows: list[Rows], settings: Settings) -> tuple[Settings, AugmentedRegression, list[Any]]:
     """The model before its first M-step, and the rows about its reference."""
     k, p = settings.likelihood.n_functions, rows[0].features.shape[1]
-    reference, scale, own_scale = np.zeros((k, p)), 1.0, 1.0
+    reference, scale, first = np.zeros((k, p)), 1.0, 1.0
     blocks: list[Any] = rows
     if settings.likelihood.power is not None:
         reference, spread, size = _least_squares(rows, settings.groups)
         size = max(size, 1e-6 * np.sqrt(spread))
-        scale, own_scale = (part ** round(1 / settings.likelihood.power) for part in (size, max(size, np.sqrt(spread))))
+        largest = max(size, np.sqrt(spread)) if settings.posterior else size
+        scale, first = (part ** round(1 / settings.likelihood.power) for part in (size, largest))
         settings = replace(settings, likelihood=settings.likelihood.for_residuals(size))
         blocks = [replace(block, y=block.y - block.features.predictors(reference)) for block in rows]
         if type(settings.likelihood) is NormalLikelihood:
@@ -125,7 +126,7 @@ def _start(rows: list[Rows], settings: Settings) -> tuple[Settings, AugmentedReg
         np.asarray(scale if settings.scale is None else settings.scale, dtype=float),
         settings.likelihood.initial_shape,
         Fixed(reference),
-        Fixed(np.asarray(own_scale)),
+        Fixed(np.asarray(first)),
         Fixed(settings.groups),
         Fixed(settings.unit),
         settings.likelihood,

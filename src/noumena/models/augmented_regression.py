@@ -25,9 +25,10 @@ from .augmented_rows import Moments, Rows
 
 #: Log prior variances are kept within ± this; at the lower end a weight is 0.
 _FAR = 600.0
-#: Variance, as a share of the response's own, below which every row is met exactly: of a point, and of a posterior,
-#: whose covariance then spans as many digits (as `evidence_model.FLOOR`).
-_EXACT, _EXACT_POSTERIOR = 1e-13, 1e-10
+#: Variance below which every row is met exactly: of a point, as a share of that of its start; of a posterior, whose
+#: covariance spans as many digits, as a share of the response's own (as `evidence_model.FLOOR`). The first is the
+#: square of the core of a Laplace likelihood: within it, a residual counts as 0.
+_EXACT, _EXACT_POSTERIOR = 1e-12, 1e-10
 #: What is added to a diagonal of 1 where rounding has left no Cholesky factor.
 _JITTER = 1e-12
 #: Eigenvalues below this share of a diagonal of 1 belong to columns that determine each other.
@@ -66,8 +67,8 @@ class AugmentedRegression(Model):
         Other parameters of the likelihood.
     reference : Fixed
         Weights whose predictors were taken off y, shape (K, p): moments about them lose no digits.
-    start_scale : Fixed
-        Scale of the response itself.
+    first_scale : Fixed
+        Scale that the fit began with; of the response itself where there is a posterior.
     groups : Fixed
         Group of each weight for the prior, −1 for weights without one, shape (Kp,).
     unit : Fixed
@@ -91,7 +92,7 @@ class AugmentedRegression(Model):
     scale: Float[Any, ""]
     shape: Float[Any, " m"]
     reference: Fixed
-    start_scale: Fixed
+    first_scale: Fixed
     groups: Fixed
     unit: Fixed
     likelihood: Augmentation = eqx.field(static=True)
@@ -223,7 +224,7 @@ class AugmentedRegression(Model):
         """The scale below which every row is met exactly; 0 where there is none."""
         share = _EXACT if self.covariance is None else _EXACT_POSTERIOR
         power = self.likelihood.power
-        return 0.0 if power is None else float(share ** (0.5 / power) * self.start_scale.value)
+        return 0.0 if power is None else float(share ** (0.5 / power) * self.first_scale.value)
 
     # ------------------------------------------------------------------------------------------------- M-step
 
