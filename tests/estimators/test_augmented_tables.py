@@ -245,6 +245,21 @@ def test_the_lasso_of_a_column_that_is_there_twice(likelihood):
     assert twice.log_likelihood_ == pytest.approx(once.log_likelihood_, abs=1e-4)
 
 
+@pytest.mark.parametrize("noise", [1e-3, 1e-5, 1e-7])
+def test_small_residuals_under_a_prior_are_no_fall(noise):
+    """Squares of residuals are differences of squares that are up to 1e14 times as large."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 3))
+    y = x @ [1.0, 2.0, 3.0] + noise * rng.normal(size=100)
+    model = nm.AugmentedRegressor("normal", "ridge").fit(x, y)
+    assert model.status_ is Status.CONVERGED
+    away, response = x - x.mean(axis=0), y - y.mean()
+    wanted = np.linalg.solve(away.T @ away + model.scale_**2 * np.eye(3), away.T @ response)
+    np.testing.assert_allclose(model.coef_, wanted, rtol=1e-12)  # three weights, a condition of 2
+    # 1e-6 nats of 100 rows leave 1e-4 of the scale
+    assert model.scale_ == pytest.approx(np.std(response - away @ wanted), rel=1e-3)
+
+
 def test_the_horseshoe_at_weights_next_to_0():
     prior, square = HorseshoePrior(2.0), np.array([0.0, 5e-324, 1e-270, 1e-200])
     precision = prior.precision(square, np.ones(4))

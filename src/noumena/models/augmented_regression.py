@@ -174,6 +174,14 @@ class AugmentedRegression(Model):
             found += np.einsum("kl,kilj,ij->", coupling, apart, gram, optimize=True)
         return float(found)
 
+    def magnitude(self, stats: Statistics) -> float:
+        """Size of the squares that cancel in those of residuals, in units of the scale."""
+        if self.likelihood.power is None:
+            return 0.0
+        w = np.abs(self._moved)
+        found = np.abs(stats.square) + 2 * np.sum(w * np.abs(stats.pull))
+        return float((found + np.sum((self.likelihood.coupling @ w) * (w @ np.abs(stats.gram)))) / self.scale)
+
     # -------------------------------------------------------------------------------------------------- prior
 
     def squares(self) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
