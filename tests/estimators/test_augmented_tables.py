@@ -335,6 +335,10 @@ def test_what_says_nothing_is_refused():
         nm.AugmentedRegressor().fit(x, pd.date_range("2020", periods=30))
     with pytest.raises(ValueError, match="level=90 must be a probability"):
         nm.AugmentedRegressor().fit(x, y).predict_interval(x, level=90)
+    tobit = nm.AugmentedRegressor("tobit").fit(x, np.column_stack([y, y + 0.5]))
+    with pytest.raises(nm.DataError, match="y holds intervals: add up log_density"):
+        tobit.score(x, np.column_stack([y, y + 0.5]))
+    assert tobit.score(x, y) > 0
     with pytest.raises(nm.DataError, match=r"one class only \(1.0\)"):
         nm.AugmentedClassifier().fit(x, np.ones(30))
 

@@ -321,6 +321,18 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         check_is_fitted(self)
         return self._predictors(X)[0][:, 0]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of `predict`, for responses that are numbers.
+
+        Raises
+        ------
+        DataError
+            Where y holds intervals.
+        """
+        if np.shape(y)[1:] == (2,):
+            raise DataError("score compares numbers, and y holds intervals: add up log_density instead")
+        return float(super().score(X, y, sample_weight))
+
     def predict_distribution(self, X: Any) -> PredictiveDistribution:
         """Distribution of a new response for each row, the weights' posterior included where they have one."""
         check_is_fitted(self)
