@@ -336,7 +336,7 @@ def test_what_the_e_step_gathers_is_the_gradient():
     """By hand against automatic differentiation of the marginal."""
     x, y = regression(80)
     with jax.enable_x64(True):
-        frame = Frame.of(x, None, True)
+        frame = Frame.of(x, None, True, True)
         rows = [Rows(y[part, None], None, features) for part, features in frame.features(x)]
         settings = Settings(StudentLikelihood(4.0), None, np.full(4, -1), np.ones(4))
         _, model, blocks = _start(rows, settings)

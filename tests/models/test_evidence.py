@@ -3,14 +3,14 @@
 import jax
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from sklearn.linear_model import ARDRegression, BayesianRidge
 
 from noumena.core.errors import DataError
 from noumena.core.result import Status
 from noumena.models.evidence import METHODS, _better_without, maximise_evidence
 from noumena.models.evidence_model import FLOOR, EvidenceModel, Rows, log_evidence, posterior
-from noumena.models.evidence_profile import best_noise, coordinates
+from noumena.models.evidence_profile import best_noise, best_ratio, coordinates
 from noumena.models.evidence_steps import MacKay
 from noumena.models.second_moments import SecondMoments
 
@@ -298,6 +298,60 @@ def test_more_columns_than_rows(method, group):
     # a residual variance of 1e-10 leaves 6 digits of the covariance's determinant
     assert found.log_evidence == pytest.approx(judged - 0.5 * np.log(15), rel=1e-9 if group.max() == 0 else 1e-5)
     assert found.effective.sum() <= 14 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("seed", "n", "p", "k", "noise", "alike"),
+    [(2, 20, 100, 3, 1e-3, False), (1, 40, 80, 1, 1e-3, False), (57, 20, 100, 10, 0.0, True)],
+    ids=["few", "one", "correlated columns without noise"],
+)
+def test_coordinates_climb_to_where_the_residual_variance_is_held(seed, n, p, k, noise, alike):
+    """A few of many columns explain y but for next to nothing.
+
+    Steps that take no account of the floor fall there, by as much as a nat, and so do products that have drifted.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, p))
+    if alike:
+        x = x @ np.linalg.qr(rng.normal(size=(p, p)))[0] * np.logspace(0, -3, p)
+    y = x[:, :k] @ rng.normal(size=k) + noise * rng.normal(size=n)
+    found = maximise_evidence(SecondMoments.of(x, y), np.arange(p))
+    assert found.status is Status.DEGENERATE
+    # yᵀV⁻¹y is a sum of n squares of size yᵀy, 1e10 times as large; β times that is ν
+    assert np.diff(found.trace.objective).min(initial=0.0) >= -n * np.finfo(float).eps * n * 1e10
+
+
+@pytest.mark.parametrize("rest", [0.0, 1e-4, 0.9e-2, 1.1e-2, 0.1])
+@pytest.mark.parametrize("along", [0.3, 1.0])
+def test_a_single_column_is_at_the_maximum_of_the_evidence_with_its_floor(rest, along):
+    """A coarse floor, so that it matters: with one column of length d, log p(y) over r, β = ν/max(yᵀV⁻¹y, least)."""
+    d, count, least = 2.0, 9.0, 1e-2
+
+    def cost(log_ratio):
+        inner = 1 + np.exp(log_ratio) * d
+        square = rest + along**2 / inner
+        noise = count / max(square, least)
+        return -count * np.log(noise) + noise * square + np.log(inner)
+
+    found = best_ratio(np.array([d]), np.array([along]), rest, count, least)
+    numerical = optimize.minimize_scalar(cost, bounds=(-20, 20), method="bounded", options={"xatol": 1e-10})
+    assert np.log(found) == pytest.approx(numerical.x, abs=1e-6)  # a flat maximum: √ε
+    # of several columns, one long and one of no length that matters
+    both = best_ratio(np.array([d, d]), np.array([along / np.sqrt(2)] * 2), rest, count, least)
+    numerical = optimize.minimize_scalar(
+        lambda own: cost(own) + np.log1p(np.exp(own) * d), bounds=(-20, 20), method="bounded", options={"xatol": 1e-10}
+    )
+    assert np.log(both) == pytest.approx(numerical.x, abs=1e-6)
+
+
+def test_of_columns_that_can_stand_for_each_other_one_is_kept():
+    """Each of three alike costs nothing to leave out, given the other two."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=30)
+    rows = Rows.of(np.column_stack([one, one, one]), 2 * one + 0.1 * rng.normal(size=30), 0.0, 30.0, 0.0)
+    group, precision = np.arange(3), np.full(3, 0.25)  # the evidence of a weight of 2 is largest at 0.25
+    without = _better_without(rows, group, posterior(rows, 1 / precision, 100.0), precision)
+    assert without.sum() == 2
 
 
 def test_more_columns_than_rows_and_an_intercept_at_its_maximum_have_no_maximum():

@@ -192,7 +192,8 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         if jointly:
             self._frame = observed_frame(covariates, weight, intercept)
         else:
-            self._frame = Frame.of(covariates.matrix, weight, intercept)
+            centred = intercept or likelihood.moves_with_predictor
+            self._frame = Frame.of(covariates.matrix, weight, intercept, centred)
             refuse_constant(self._frame, covariates.names, covariates.matrix)
         self._names, self._design = covariates.names, design
         rows = self._rows(covariates, response, weight)
@@ -404,11 +405,15 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
             own = np.where(np.isnan(covariance), 0.0, covariance)
             variance = np.einsum("ip,pq,iq->i", jacobian, own[:q, :q], jacobian, optimize=True)
             errors = np.where(held, np.nan, np.sqrt(variance)).reshape(k, -1)
-            rest = np.sqrt(np.diagonal(covariance)[q:])
+            rest = np.sqrt(self._shape_variances(own, q))
         values: dict[str, Any] = {"coef": self._squeezed(errors[:, i:])}
         if i:
             values["intercept"] = self._squeezed(errors[:, 0])
         return StandardErrors(values | self._other_errors(rest), method)
+
+    def _shape_variances(self, covariance: np.ndarray, q: int) -> np.ndarray:
+        """Variances of log s and the shape, in the units of the data, from the covariance after ``q`` weights."""
+        return np.diagonal(covariance)[q:]
 
     def _other_errors(self, errors: np.ndarray) -> dict[str, Any]:
         """Errors of scale and shape by name, from those of log s and the shape; none where weights have a posterior."""

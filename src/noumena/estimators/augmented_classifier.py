@@ -176,11 +176,11 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         self.classes_, code = _classes(y, labels)
         counts = np.bincount(code, weight, len(self.classes_))
         if np.count_nonzero(counts) < 2:
-            only = self.classes_[int(np.argmax(counts))]
+            only = self.classes_.tolist()[int(np.argmax(counts))]
             raise DataError(f"y has one class only ({only!r}), among rows with weight: there is nothing to tell apart")
         empty = np.flatnonzero(counts == 0)
         if len(empty):
-            raise DataError(f"class {self.classes_[empty[0]]!r} has rows of weight 0 only: leave them out")
+            raise DataError(f"class {self.classes_.tolist()[empty[0]]!r} has rows of weight 0 only: leave them out")
         likelihood = self._likelihood(counts)
         self._fit(covariates, design, code[:, None].astype(float), likelihood, weight)
         return self
@@ -210,7 +210,12 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
 
     def _describe(self) -> None:
         if self.link == "ordered_probit":
-            self.thresholds_ = np.asarray(self._model.shape)
+            self.thresholds_ = np.asarray(self._model.shape) + self._centre
+
+    @property
+    def _centre(self) -> float:
+        """What the frame took off an ordered probit's predictor, and so off its thresholds."""
+        return float(self._frame.centre(self._model.weights)[0]) if self.link == "ordered_probit" else 0.0
 
     def _response(self, y: Any) -> np.ndarray:
         """Codes of classes, shape (rows, 1)."""
@@ -251,7 +256,7 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         if self.link.startswith("multinomial"):
             full = np.concatenate([np.zeros((len(mean), 1)), mean], axis=1)
             return full[:, 1] if len(self.classes_) == 2 else full
-        return mean[:, 0]
+        return mean[:, 0] + self._centre
 
     def log_density(self, X: Any, y: Any) -> np.ndarray:
         """log P(y | x) of each row at ``coef_``, in nats, shape (n_rows,)."""
@@ -269,7 +274,8 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
             deviations), ``weight`` for the logit: the Pólya–Gamma variable's mean.
         """
         check_is_fitted(self)
-        return self._latents(self._asked(X, self._response(y), None))
+        found = self._latents(self._asked(X, self._response(y), None))
+        return found | {"mean": found["mean"] + self._centre} if "mean" in found else found
 
     def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Akaike's criterion −2ℓ + 2 df of these rows (lower is better)."""
@@ -286,6 +292,13 @@ class AugmentedClassifier(ClassifierMixin, AugmentedEstimator):
         """Standard errors of slopes, intercepts and thresholds, as in `AugmentedRegressor.standard_errors`."""
         check_is_fitted(self)
         return self._standard_errors(self._asked(X, self._response(y), sample_weight), method)
+
+    def _shape_variances(self, covariance: np.ndarray, q: int) -> np.ndarray:
+        m = self._model.likelihood.n_shape
+        if m == 0:
+            return np.empty(0)
+        jacobian = np.column_stack([np.tile(self._frame.location / self._frame.scale, (m, 1)), np.eye(m)])
+        return np.einsum("ip,pq,iq->i", jacobian, covariance, jacobian)
 
     def _other_errors(self, errors: np.ndarray) -> dict[str, Any]:
         return {"thresholds": errors} if self.link == "ordered_probit" and len(errors) else {}
@@ -314,11 +327,25 @@ def _labels(y: Any, n_rows: int) -> np.ndarray:
 
 def _classes(y: Any, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The classes, and which of them each row has; declared categories keep their order."""
-    categories = getattr(getattr(y, "dtype", None), "categories", None)
+    declared = _declared(y)
     classes, code = np.unique(labels, return_inverse=True)
-    if categories is None:
+    if declared is None:
         return classes, code
-    order = [value for value in categories.tolist() if value in set(classes.tolist())]
+    order = [value for value in declared if value in set(classes.tolist())]
     place = {value: i for i, value in enumerate(order)}
     rank = np.array([place[value] for value in classes.tolist()])
     return classes[np.argsort(rank)], rank[code]
+
+
+def _declared(y: Any) -> list[Any] | None:
+    """The categories of a pandas, polars (``Enum``) or ordered Arrow column, in their order; None without any.
+
+    A polars ``Categorical`` has its categories in the order in which the process met them.
+    """
+    categories = getattr(getattr(y, "dtype", None), "categories", None)
+    if categories is not None and hasattr(categories, "to_list"):
+        return categories.to_list()
+    if getattr(getattr(y, "type", None), "ordered", False):
+        joined = y.combine_chunks() if hasattr(y, "chunks") else y
+        return joined.dictionary.to_pylist()
+    return None

@@ -62,6 +62,9 @@ def covariates_for_fit(estimator: Any, X: Any, holes: bool) -> tuple[Covariates,
     columns = read_columns(X)
     adopt_columns(estimator, len(columns.arrays), columns.names)
     design = Design.of(columns, None, False, "covariate", check=False)
+    for j, levels in enumerate(design.levels):
+        if levels is not None and len(levels) == 1:
+            raise DataError(f"{columns.described(j)} is constant (always {levels[0]!r}): leave it out")
     return _of_columns(columns, design, holes), design
 
 
@@ -126,6 +129,8 @@ def _of_columns(columns: Columns, design: Design, holes: bool) -> Covariates:
 class Frame:
     """z = (x − location)/scale, after a 1 where there is an intercept (whose location is 0 and scale 1).
 
+    Without an intercept the location is 0, but for ordered probits: there the thresholds move with it.
+
     Attributes
     ----------
     location, scale : array, shape (p,)
@@ -138,11 +143,11 @@ class Frame:
     intercept: bool
 
     @classmethod
-    def of(cls, matrix: Any, weight: np.ndarray | None, intercept: bool) -> "Frame":
-        """Centred at means where there is an intercept; scaled by standard deviations, or else root mean squares."""
+    def of(cls, matrix: Any, weight: np.ndarray | None, intercept: bool, centred: bool) -> "Frame":
+        """Scaled by standard deviations where ``centred``, as with an intercept, or else root mean squares."""
         weight = np.ones(matrix.shape[0]) if weight is None else weight
         total = weight.sum()
-        mean = np.asarray(matrix.T @ weight) / total if intercept else np.zeros(matrix.shape[1])
+        mean = np.asarray(matrix.T @ weight) / total if centred else np.zeros(matrix.shape[1])
         if issparse(matrix):
             square = np.asarray(matrix.multiply(matrix).T @ weight) / total - mean**2
         else:
@@ -176,6 +181,10 @@ class Frame:
         if not self.intercept:
             return np.zeros(len(raw)), raw
         return raw[:, 0] - raw @ self.location, raw[:, 1:]
+
+    def centre(self, weights: Float[np.ndarray, "K p"]) -> Float[np.ndarray, " K"]:
+        """What a predictor has at x = location beside the intercept: the frame takes it off."""
+        return weights @ (self.location / self.scale)
 
     @property
     def jacobian(self) -> Float[np.ndarray, "p p"]:

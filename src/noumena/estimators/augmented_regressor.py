@@ -232,6 +232,12 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
             finite = np.isfinite(taken)
             if not (finite[:, 0].any() and finite[:, 1].any()):
                 raise DataError("every y is censored on the same side: nothing tells where the responses are")
+            ends = taken[finite]
+            if self.scale is None and (ends == ends[0]).all():
+                raise DataError(
+                    f"every y is only known to be above or below {ends[0]:g}, which says nothing of the scale: pass "
+                    'scale=, or take AugmentedClassifier("probit")'
+                )
         scale = None
         if self.scale is not None:
             known = real("scale", self.scale, 0.0)
@@ -266,6 +272,8 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
 
     def _response(self, y: Any, n_rows: int, censoring: Any = None) -> np.ndarray:
         """y as the likelihood has it, shape (rows, columns)."""
+        if np.asarray(y).dtype.kind in "mM":
+            raise DataError("y holds dates or durations: turn them into numbers, in a unit of your choice")
         try:
             values = np.asarray(y, dtype=float)
         except (TypeError, ValueError) as error:
@@ -312,6 +320,18 @@ class AugmentedRegressor(RegressorMixin, AugmentedEstimator):
         """
         check_is_fitted(self)
         return self._predictors(X)[0][:, 0]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of `predict`, for responses that are numbers.
+
+        Raises
+        ------
+        DataError
+            Where y holds intervals.
+        """
+        if np.shape(y)[1:] == (2,):
+            raise DataError("score compares numbers, and y holds intervals: add up log_density instead")
+        return float(super().score(X, y, sample_weight))
 
     def predict_distribution(self, X: Any) -> PredictiveDistribution:
         """Distribution of a new response for each row, the weights' posterior included where they have one."""

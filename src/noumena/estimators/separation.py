@@ -22,9 +22,9 @@ class SeparationError(DataError):
 def refuse_separation(model: AugmentedRegression, rows: list[Rows], names: list[str], intercept: bool) -> None:
     """Refuse a fit without a prior whose weights were on their way to infinity.
 
-    The fit is suspected where the information about a direction of its weights has all but vanished. With two classes
-    the suspicion is then decided by a linear program: is there a w ≠ 0 with ±zᵀw ≥ 0 in every row (Albert & Anderson
-    1984, Biometrika 71:1)?
+    The fit is suspected where the information about a direction of its weights has all but vanished. But for ordered
+    classes the suspicion is then decided by a linear program: are there weights, not all 0, with which no row's class
+    has a predictor below another's (Albert & Anderson 1984, Biometrika 71:1)?
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ def refuse_separation(model: AugmentedRegression, rows: list[Rows], names: list[
     if values[0] > _CERTAIN:
         return
     direction = np.abs(inverse.T @ vectors[:, 0]).reshape(k, p).max(axis=0) * np.sqrt(np.diagonal(gram))
-    if k == 1 and model.likelihood.n_shape == 0:
-        found = _separating(rows, intercept)
+    if model.likelihood.n_shape == 0:
+        found = _separating(rows, k, intercept)
         if found is None:
             return
-        direction = np.abs(found)
+        direction = np.abs(found).max(axis=0)
     elif values[0] > _CERTAIN**2:
         return
     direction[: int(intercept)] = 0.0
@@ -77,26 +77,37 @@ def _information(model: AugmentedRegression, block: Rows) -> Float[np.ndarray, "
     return np.reshape(weight, (-1, 1, 1))
 
 
-def _separating(rows: list[Rows], intercept: bool) -> Float[np.ndarray, " p"] | None:
-    """A w with ±zᵀw ≥ 0 in every row and > 0 in some; of a single column, where there is one."""
-    signed = [
-        block.features.predictors(np.eye(block.features.shape[1]))[_taken(block)] * (2 * block.y[_taken(block)] - 1)
-        for block in rows
-    ]
-    z = np.concatenate(signed)
-    p = z.shape[1]
-    alone = [j for j in range(int(intercept), p) if _program(z[:, [0, j] if intercept else [j]]) is not None]
+def _separating(rows: list[Rows], k: int, intercept: bool) -> Float[np.ndarray, "K p"] | None:
+    """Weights with which no row's class is below another, and some row's is above; of one column, if that will do."""
+    margins = np.concatenate([_margins(block, k) for block in rows])
+    p = margins.shape[2]
+    alone = [j for j in range(int(intercept), p) if _program(margins[:, :, [0, j] if intercept else [j]]) is not None]
     if alone:
-        found = np.zeros(p)
-        found[alone] = 1.0
+        found = np.zeros((k, p))
+        found[:, alone] = 1.0
         return found
-    return _program(z)
+    return _program(margins)
+
+
+def _margins(block: Rows, k: int) -> Float[np.ndarray, "margins K p"]:
+    """By how much the predictor of each row's class is above each other one: coefficients of the weights; f_0 = 0."""
+    taken = _taken(block)
+    z, classes = block.features.predictors(np.eye(block.features.shape[1]))[taken], np.eye(k + 1)
+    own = block.y[taken, 0].astype(int)
+    parts = []
+    for other in range(k + 1):
+        rival = own != other
+        parts.append((classes[own[rival]] - classes[other])[:, 1:, None] * z[rival, None, :])
+    return np.concatenate(parts)
 
 
 def _taken(block: Rows) -> np.ndarray:
     return np.ones(len(block.y), dtype=bool) if block.weight is None else block.weight > 0
 
 
-def _program(z: Float[np.ndarray, "rows p"]) -> Float[np.ndarray, " p"] | None:
-    found = linprog(-z.sum(axis=0), A_ub=-z, b_ub=np.zeros(len(z)), bounds=(-1, 1), method="highs")
-    return found.x if found.success and -found.fun > 1e-6 * len(z) ** 0.5 else None
+def _program(margins: Float[np.ndarray, "margins K p"]) -> Float[np.ndarray, "K p"] | None:
+    flat = margins.reshape(len(margins), -1)
+    found = linprog(-flat.sum(axis=0), A_ub=-flat, b_ub=np.zeros(len(flat)), bounds=(-1, 1), method="highs")
+    if not (found.success and -found.fun > 1e-6 * len(flat) ** 0.5):
+        return None
+    return found.x.reshape(margins.shape[1:])

@@ -20,6 +20,8 @@ Array: TypeAlias = Any
 
 #: Deviations from the mean beyond which a normal distribution ends, where an interval is open: Φ(−40) is 4e-350.
 _END = 40.0
+#: Intervals narrower than this, in standard deviations, have series in place of differences that would cancel.
+_NARROW = 1e-2
 #: Residuals below this share of a typical one count as 0 for quantiles.
 _CORE = 1e-6
 #: From here on a series for the gamma function is exact to rounding.
@@ -64,6 +66,9 @@ class Augmentation(abc.ABC):
     power: ClassVar[float | None] = None
     #: Whether ω is 1 in every row, and so the cross product of the columns the same at each iteration.
     steady: ClassVar[bool] = False
+    #: Whether a constant added to the predictor is one added to the shape, so that covariates may be centred without an
+    #: intercept.
+    moves_with_predictor: ClassVar[bool] = False
     #: Whether `working` can give Newton's weights in place of the latent variable's.
     has_newton: ClassVar[bool] = False
 
@@ -309,9 +314,9 @@ class TobitLikelihood(NormalLikelihood):
 
     def log_density(self, y: Array, f: Array, spread: Array | None, scale: Array, shape: Array) -> Array:
         xp, _ = library(f)
-        seen, low, high = _standardised(y, f, scale)
+        seen, low, high, width = _standardised(y, f, scale)
         exact = -0.5 * (LOG_2PI + xp.log(scale) + low**2)
-        inside = log_between(xp.where(seen, -1.0, low), xp.where(seen, 1.0, high))
+        inside = log_between(xp.where(seen, -1.0, low), xp.where(seen, 1.0, high), width)
         return xp.where(seen, exact, inside) - halved(spread, scale)
 
     def working(self, y: Array, f: Array, spread: Array | None, scale: Array, shape: Array, newton: bool) -> Working:
@@ -324,19 +329,24 @@ class TobitLikelihood(NormalLikelihood):
 
     @staticmethod
     def _uncensored(y: Array, f: Array, scale: Array) -> tuple[np.ndarray, np.ndarray]:
-        seen, low, high = _standardised(y, f, scale)
-        mean, variance = between(np.where(seen, -1.0, low), np.where(seen, 1.0, high))
+        seen, low, high, width = _standardised(y, f, scale)
+        mean, variance = between(np.where(seen, -1.0, low), np.where(seen, 1.0, high), width)
         return np.where(seen, y[:, 0], f[:, 0] + np.sqrt(scale) * mean), np.where(seen, 0.0, scale * variance)
 
 
-def _standardised(y: Array, f: Array, scale: Array) -> tuple[Array, Array, Array]:
-    """Which rows are seen exactly, and the ends of the others (z − f)/√s, open ones far out."""
+def _standardised(y: Array, f: Array, scale: Array) -> tuple[Array, Array, Array, Array]:
+    """Which rows are seen exactly, and of the others the ends (z − f)/√s, open ones far out, and what lies between.
+
+    The width of a narrow interval is that of y: a difference of the ends would change with the rounding of f.
+    """
     xp, _ = library(f)
     deviation = xp.sqrt(scale)
     open_low, open_high = y[:, 0] == -np.inf, y[:, 1] == np.inf
     low = (xp.where(open_low, 0.0, y[:, 0]) - f[:, 0]) / deviation
     high = (xp.where(open_high, 0.0, y[:, 1]) - f[:, 0]) / deviation
-    return (y[:, 0] == y[:, 1], *ended(low, high, open_low, open_high))
+    seen, wide = y[:, 0] == y[:, 1], open_low | open_high
+    width = xp.where(seen | wide, 1.0, xp.where(wide, 0.0, y[:, 1]) - xp.where(wide, 0.0, y[:, 0])) / deviation
+    return (seen, *ended(low, high, open_low, open_high), xp.where(seen | wide, 1.0, width))
 
 
 def ended(low: Array, high: Array, open_low: Array, open_high: Array) -> tuple[Array, Array]:
@@ -346,18 +356,38 @@ def ended(low: Array, high: Array, open_low: Array, open_high: Array) -> tuple[A
     return closed, xp.where(open_high, xp.maximum(xp.where(open_low, 0.0, low), 0.0) + _END, high)
 
 
-def log_between(low: Array, high: Array) -> Array:
-    """log(Φ(high) − Φ(low)), in the tail where it is small."""
+def log_between(low: Array, high: Array, width: Array | None = None) -> Array:
+    """log(Φ(high) − Φ(low)), in the tail where it is small, and for intervals as narrow as can be.
+
+    ``width`` is high − low, for callers who know it better than that difference does.
+    """
     xp, special = library(low)
-    above = low > 0  # by symmetry
-    a, b = xp.where(above, -high, low), xp.where(above, -low, high)
+    across = high - low if width is None else width
+    narrow = across < _NARROW
+    a, b = xp.where(narrow, -1.0, low), xp.where(narrow, 1.0, high)
+    above = a > 0  # by symmetry
+    a, b = xp.where(above, -b, a), xp.where(above, -a, b)
     log = special.log_ndtr(b)
-    return log + xp.log1p(-xp.exp(xp.minimum(special.log_ndtr(a) - log, -1e-300)))
+    wide = log + xp.log1p(-xp.exp(xp.minimum(special.log_ndtr(a) - log, -1e-300)))
+    # about the middle m the density is ∝ exp(−mx) but for x²: its integral is w sinh(t)/t, t = mw/2
+    middle, w = 0.5 * (low + high), xp.maximum(xp.where(narrow, across, 1.0), np.finfo(float).tiny)
+    t = xp.where(narrow, 0.5 * middle * w, 0.0)
+    flat = xp.log(w) - 0.5 * (LOG_2PI + middle**2) + t**2 / 6 - t**4 / 180 + t**6 / 2835 - w**2 / 24
+    return xp.where(narrow, flat, wide)
 
 
-def between(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of a standard normal variable that lies in an interval."""
-    log = log_between(low, high)
-    at_low, at_high = (np.exp(-0.5 * (end**2 + LOG_2PI) - log) for end in (low, high))
-    mean = np.clip(at_low - at_high, low, high)
-    return mean, np.clip(1 + low * at_low - high * at_high - mean**2, 0.0, 1.0)
+def between(low: np.ndarray, high: np.ndarray, width: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a standard normal variable that lies in an interval, with ``width`` as in `log_between`."""
+    width = high - low if width is None else width
+    log = log_between(low, high, width)
+    narrow = width < _NARROW
+    with np.errstate(invalid="ignore", over="ignore"):  # of narrow intervals
+        at_low, at_high = (np.exp(-0.5 * (end**2 + LOG_2PI) - log) for end in (low, high))
+        mean = np.clip(at_low - at_high, low, high)
+        variance = np.clip(1 + low * at_low - high * at_high - mean**2, 0.0, 1.0)
+    middle, w = 0.5 * (low + high), np.where(narrow, width, 0.0)
+    t = 0.5 * middle * w  # derivatives of the series in `log_between`
+    return (
+        np.where(narrow, middle - w * (t / 6 - t**3 / 90 + t**5 / 945), mean),
+        np.where(narrow, w**2 / 12 * (1 - t**2 / 5 + 2 * t**4 / 63), variance),
+    )

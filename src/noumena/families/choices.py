@@ -88,6 +88,7 @@ class OrderedProbitLikelihood(Augmentation):
     n_classes: int
     start: tuple[float, ...]
     has_newton: ClassVar[bool] = True
+    moves_with_predictor: ClassVar[bool] = True
 
     @property
     def initial_shape(self) -> np.ndarray:

@@ -129,9 +129,8 @@ class HorseshoePrior(WeightPrior):
 
     def precision(self, square: np.ndarray, size: np.ndarray) -> np.ndarray:
         c = 0.5 * self.penalty**2 * square
-        ratio = np.divide(4.0, c, out=np.full(len(c), np.inf), where=c > 0)
-        root = np.sqrt(1 + ratio)
-        return 0.5 * self.penalty**2 * np.where(np.isfinite(ratio), root - 1, np.inf)
+        ratio = np.divide(4.0, c, out=np.full(len(c), np.inf), where=c > _LEAST)
+        return 0.5 * self.penalty**2 * (np.sqrt(1 + ratio) - 1)
 
 
 @final

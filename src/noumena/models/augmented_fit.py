@@ -14,7 +14,7 @@ from ..core.lanes import stack
 from ..core.model import Fixed
 from ..core.result import Fit, Status, Trace
 from ..families.augmentation import Augmentation, NormalLikelihood
-from ..families.weight_priors import LaplacePrior, WeightPrior
+from ..families.weight_priors import LaplacePrior, RelevancePrior, WeightPrior
 from .augmented_regression import AugmentedRegression, Statistics, WithPrior, ridge
 from .augmented_rows import Moments, Rows
 
@@ -27,6 +27,8 @@ _SLACK = 1e-9
 #: Nats below which letting a weight go from 0 gains nothing, whatever the tolerance.
 _LEAST_GAIN = 1e-10
 _MOST_ROUNDS = 50
+#: Log E w², in the frame, that only the end of the range of variances leads to.
+_IRRELEVANT = -300.0
 #: Nats that EM may leave before it is seen which weights are 0: what follows is quicker.
 _ROUGH = 0.1
 
@@ -78,6 +80,8 @@ def fit_augmented(rows: list[Rows], settings: Settings) -> Fit:
     stats = expectation(stack([model]), blocks)[1]
     stats = stats._replace(log_variance=_first_variance(model, lane_of(stats, 0))[None])
     first = model.update(lane_of(stats, 0))
+    if isinstance(settings.prior, RelevancePrior):
+        return _without_irrelevant(_run(first, blocks, settings, stats))
     if settings.posterior or settings.prior is None or settings.prior.kink is None:
         return _run(first, blocks, settings, stats)
     found = _run(first, blocks, replace(settings, tol=settings.tol and max(settings.tol, _ROUGH)), stats)
@@ -105,12 +109,14 @@ def _run(model: AugmentedRegression, blocks: list[Any], settings: Settings, star
 def _start(rows: list[Rows], settings: Settings) -> tuple[Settings, AugmentedRegression, list[Any]]:
     """The model before its first M-step, and the rows about its reference."""
     k, p = settings.likelihood.n_functions, rows[0].features.shape[1]
-    reference, scale = np.zeros((k, p)), 1.0
+    reference, scale, first = np.zeros((k, p)), 1.0, 1.0
     blocks: list[Any] = rows
     if settings.likelihood.power is not None:
         reference, spread, size = _least_squares(rows, settings.groups)
-        scale = max(size, 1e-6 * np.sqrt(spread)) ** round(1 / settings.likelihood.power)
-        settings = replace(settings, likelihood=settings.likelihood.for_residuals(max(size, 1e-6 * np.sqrt(spread))))
+        size = max(size, 1e-6 * np.sqrt(spread))
+        largest = max(size, np.sqrt(spread)) if settings.posterior else size
+        scale, first = (part ** round(1 / settings.likelihood.power) for part in (size, largest))
+        settings = replace(settings, likelihood=settings.likelihood.for_residuals(size))
         blocks = [replace(block, y=block.y - block.features.predictors(reference)) for block in rows]
         if type(settings.likelihood) is NormalLikelihood:
             blocks = [Moments.of(blocks)]
@@ -120,7 +126,7 @@ def _start(rows: list[Rows], settings: Settings) -> tuple[Settings, AugmentedReg
         np.asarray(scale if settings.scale is None else settings.scale, dtype=float),
         settings.likelihood.initial_shape,
         Fixed(reference),
-        Fixed(np.asarray(scale)),
+        Fixed(np.asarray(first)),
         Fixed(settings.groups),
         Fixed(settings.unit),
         settings.likelihood,
@@ -151,7 +157,8 @@ def middle_of(y: np.ndarray) -> np.ndarray:
     if y.shape[1] == 1:
         return y
     low, high = np.where(np.isfinite(y[:, 0]), y[:, 0], y[:, 1]), np.where(np.isfinite(y[:, 1]), y[:, 1], y[:, 0])
-    found = 0.5 * (low + high)
+    with np.errstate(invalid="ignore"):  # of a row that nothing is known of
+        found = 0.5 * (low + high)
     return np.where(np.isfinite(found), found, 0.0)[:, None]
 
 
@@ -167,6 +174,20 @@ def _first_variance(model: AugmentedRegression, stats: Statistics) -> np.ndarray
     return model.log_variance()
 
 
+def _without_irrelevant(found: Fit) -> Fit:
+    """The fit in which weights whose variance has its maximum at 0 are 0: towards there they leave the bound alone.
+
+    The sweeps of `relevant` have such variances at the end of their range, far from all others.
+    """
+    model = found.model
+    assert isinstance(model, AugmentedRegression)
+    weights, covariance = np.ravel(model.weights).astype(float), np.array(model.covariance)
+    gone = np.flatnonzero(model.groups.value >= 0)[model.log_variance() < _IRRELEVANT]
+    weights[gone] = covariance[gone] = covariance[:, gone] = 0.0
+    place = lambda own: (own.weights, own.covariance)  # noqa: E731
+    return replace(found, model=eqx.tree_at(place, model, (weights.reshape(model.weights.shape), covariance)))
+
+
 def _with_zeros(found: Fit, blocks: list[Any], settings: Settings) -> Fit:
     """The fit in which weights that a kink holds at 0 are 0."""
     single = len(np.unique(settings.groups[settings.groups >= 0])) == np.count_nonzero(settings.groups >= 0)
@@ -175,6 +196,8 @@ def _with_zeros(found: Fit, blocks: list[Any], settings: Settings) -> Fit:
     signed = bool(single and isinstance(settings.prior, LaplacePrior))
     released = np.zeros(settings.groups.max(initial=-1) + 1, dtype=bool)
     for _ in range(_MOST_ROUNDS):
+        if found.status is Status.DEGENERATE:
+            break  # where every row is met exactly, slopes are rounding
         model = found.model
         assert isinstance(model, AugmentedRegression)
         changed = _zeros(model, lane_of(expectation(stack([model]), blocks)[1], 0), settings.tol, released)
@@ -203,7 +226,8 @@ def _zeros(model: AugmentedRegression, stats: Statistics, tol: float, released: 
     own = groups >= 0
     weights = np.ravel(model.weights).astype(float)
     moved = np.asarray(model.weights) - model.reference.value
-    slope = np.ravel(stats.pull - model.likelihood.coupling @ moved @ stats.gram) / model.scale * unit
+    beside = np.asarray(model.shape) @ stats.cross if len(stats.cross) else 0.0  # what `pull` has of the shape
+    slope = np.ravel(stats.pull - model.likelihood.coupling @ moved @ stats.gram - beside) / model.scale * unit
     count = groups.max(initial=-1) + 1
     steep = np.sqrt(np.bincount(groups[own], slope[own] ** 2, count)) / model.prior.kink
     largest = np.zeros(count)

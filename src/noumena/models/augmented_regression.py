@@ -25,8 +25,14 @@ from .augmented_rows import Moments, Rows
 
 #: Log prior variances are kept within ± this; at the lower end a weight is 0.
 _FAR = 600.0
-#: A scale this far below its start has met every row exactly.
-_EXACT = 1e-13
+#: Variance below which every row is met exactly: of a point, as a share of that of its start; of a posterior, whose
+#: covariance spans as many digits, as a share of the response's own (as `evidence_model.FLOOR`). The first is the
+#: square of the core of a Laplace likelihood: within it, a residual counts as 0.
+_EXACT, _EXACT_POSTERIOR = 1e-12, 1e-10
+#: What is added to a diagonal of 1 where rounding has left no Cholesky factor.
+_JITTER = 1e-12
+#: Eigenvalues below this share of a diagonal of 1 belong to columns that determine each other.
+_SINGULAR = 1e-11
 
 
 class Statistics(NamedTuple):
@@ -61,8 +67,8 @@ class AugmentedRegression(Model):
         Other parameters of the likelihood.
     reference : Fixed
         Weights whose predictors were taken off y, shape (K, p): moments about them lose no digits.
-    start_scale : Fixed
-        Scale that the fit began with.
+    first_scale : Fixed
+        Scale that the fit began with; of the response itself where there is a posterior.
     groups : Fixed
         Group of each weight for the prior, −1 for weights without one, shape (Kp,).
     unit : Fixed
@@ -86,7 +92,7 @@ class AugmentedRegression(Model):
     scale: Float[Any, ""]
     shape: Float[Any, " m"]
     reference: Fixed
-    start_scale: Fixed
+    first_scale: Fixed
     groups: Fixed
     unit: Fixed
     likelihood: Augmentation = eqx.field(static=True)
@@ -168,6 +174,14 @@ class AugmentedRegression(Model):
             found += np.einsum("kl,kilj,ij->", coupling, apart, gram, optimize=True)
         return float(found)
 
+    def magnitude(self, stats: Statistics) -> float:
+        """Size of the squares that cancel in those of residuals, in units of the scale."""
+        if self.likelihood.power is None:
+            return 0.0
+        w = np.abs(self._moved)
+        found = np.abs(stats.square) + 2 * np.sum(w * np.abs(stats.pull))
+        return float((found + np.sum((self.likelihood.coupling @ w) * (w @ np.abs(stats.gram)))) / self.scale)
+
     # -------------------------------------------------------------------------------------------------- prior
 
     def squares(self) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
@@ -211,7 +225,14 @@ class AugmentedRegression(Model):
         return found
 
     def degenerate(self) -> bool:
-        return bool(self.scale < _EXACT * self.start_scale.value)
+        return bool(self.scale < self._least_scale)
+
+    @property
+    def _least_scale(self) -> float:
+        """The scale below which every row is met exactly; 0 where there is none."""
+        share = _EXACT if self.covariance is None else _EXACT_POSTERIOR
+        power = self.likelihood.power
+        return 0.0 if power is None else float(share ** (0.5 / power) * self.first_scale.value)
 
     # ------------------------------------------------------------------------------------------------- M-step
 
@@ -221,23 +242,23 @@ class AugmentedRegression(Model):
         precision[self.groups.value >= 0] = np.exp(-np.clip(stats.log_variance, -_FAR, _FAR))
         hessian = np.kron(self.likelihood.coupling, stats.gram) / self.scale
         target = np.ravel(stats.pull + self.likelihood.coupling @ self.reference.value @ stats.gram) / self.scale
-        shape = np.asarray(self.shape)
-        uncertain = self.covariance is not None
+        shape, m = np.asarray(self.shape), len(stats.cross)
+        if m:  # one Newton step of weights and shape together
+            own = stats.extra[m:].reshape(m, m)
+            hessian = np.block([[hessian, stats.cross.T], [stats.cross, own]])
+            target, precision = np.append(target, stats.extra[:m]), np.append(precision, np.zeros(m))
         try:
-            if len(stats.cross):
-                weights, shape = self._with_shape(hessian, target, precision, stats)
-                covariance = ridge(stats.plain, target, precision)[1] if uncertain else None
-            elif isinstance(self.prior, RelevancePrior):
-                variance = relevant(hessian, target, precision, self.groups.value)
-                weights, covariance = ridge(hessian, target, 1 / variance)
-            elif uncertain:
-                weights, covariance = ridge(hessian, target, precision)
+            if self.covariance is None:
+                free = np.ones(len(target), dtype=bool)  # of a certain weight of 0, the precision is infinite
+                free[np.flatnonzero(self.groups.value >= 0)] = stats.log_variance > -_FAR
+                both, covariance = self._mode(hessian, target, precision, free), None
             else:
-                free = np.ones(k * p, dtype=bool)  # of a certain weight of 0, the precision is infinite
-                free[self.groups.value >= 0] = stats.log_variance > -_FAR
-                weights, covariance = self._free_weights(hessian, target, precision, free), None
+                both, covariance = self._posterior(hessian, target, precision, stats)
         except LinAlgError:  # an extrapolated cross product need not be one
             return eqx.tree_at(lambda model: model.weights, self, np.full((k, p), np.nan))
+        weights = both[: k * p]
+        if m:
+            shape = both[k * p :]
         found = eqx.tree_at(
             lambda model: (model.weights, model.covariance),
             self,
@@ -247,34 +268,42 @@ class AugmentedRegression(Model):
         scale = self.scale
         if self.likelihood.power is not None and not self.scale_known:
             rest = found._residual(stats.gram, stats.pull, stats.square)
-            scale = max(rest / (2 * self.likelihood.power * stats.total), 0.1 * _EXACT * self.start_scale.value)
-        if len(stats.extra) and not len(stats.cross):
+            scale = max(rest / (2 * self.likelihood.power * stats.total), 0.1 * self._least_scale)
+        if len(stats.extra) and not m:
             shape = self.likelihood.update_shape(stats.extra, float(stats.total), shape)
         return eqx.tree_at(lambda model: (model.scale, model.shape), found, (np.array(float(scale)), shape))
 
-    def _free_weights(
+    def _mode(
         self, hessian: np.ndarray, target: np.ndarray, precision: np.ndarray, free: np.ndarray
-    ) -> Float[np.ndarray, " q"]:
-        """The mode, 0 where a weight is not free."""
+    ) -> Float[np.ndarray, " t"]:
+        """Weights, and shape where it is beside them, at the mode; a weight that is not free is 0."""
         if self.signed:
             assert isinstance(self.prior, LaplacePrior)
-            rate = np.where(self.groups.value >= 0, self.prior.penalty / self.unit.value, 0.0)
-            return within_orthant(hessian, target, rate, np.where(free, np.ravel(self.weights), 0.0))
-        weights = np.zeros(len(target))
-        if free.all():
-            return ridge(hessian, target, precision, covariance=False)[0]
+            penalised, rate = np.flatnonzero(self.groups.value >= 0), np.zeros(len(target))
+            rate[penalised] = self.prior.penalty / self.unit.value[penalised]
+            now = np.append(np.ravel(self.weights), self.shape)[: len(target)]
+            return within_orthant(hessian, target, rate, np.where(free, now, 0.0))
+        found = np.zeros(len(target))
         own = np.ix_(free, free)
-        weights[free] = ridge(hessian[own], target[free], precision[free], covariance=False)[0]
-        return weights
+        found[free] = ridge(hessian[own], target[free], precision[free], covariance=False)[0]
+        return found
 
-    def _with_shape(
+    def _posterior(
         self, hessian: np.ndarray, target: np.ndarray, precision: np.ndarray, stats: Statistics
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One Newton step of weights and shape together."""
-        m = len(self.shape)
-        joint = np.block([[hessian, stats.cross.T], [stats.cross, stats.extra[m:].reshape(m, m)]])
-        both, _ = ridge(joint, np.append(target, stats.extra[:m]), np.append(precision, np.zeros(m)), covariance=False)
-        return both[: len(target)], both[len(target) :]
+    ) -> tuple[Float[np.ndarray, " t"], Float[np.ndarray, "q q"] | None]:
+        """Posterior mean of the weights, the shape after it where it is beside them, and the weights' covariance."""
+        groups, relevance = self.groups.value, isinstance(self.prior, RelevancePrior)
+        if not len(stats.cross):
+            if relevance:
+                precision = 1 / relevant(hessian, target, precision, groups)
+            return ridge(hessian, target, precision)
+        both = ridge(hessian, target, precision, covariance=False)[0]
+        mean, own = both[: len(groups)], precision[: len(groups)]
+        if relevance:
+            # about this mean, the quadratic of constant weight that the bound is made of has its maximum here too
+            own = 1 / relevant(stats.plain, stats.plain @ mean + own * mean, own, groups)
+            both = ridge(hessian, target, np.append(own, precision[len(groups) :]), covariance=False)[0]
+        return both, ridge(stats.plain, stats.plain @ mean, own)[1]
 
 
 def ridge(
@@ -300,12 +329,26 @@ def ridge(
     d = 1 / np.sqrt(diagonal)
     unit = d[:, None] * hessian * d
     np.fill_diagonal(unit, 1.0)
-    factor = cho_factor(unit, lower=True, overwrite_a=True, check_finite=False)
+    factor = _factor(unit)
     weights = d * cho_solve(factor, d * target, check_finite=False)
     if not covariance:
         return weights, None
     inverse = d[:, None] * cho_solve(factor, np.eye(len(d)), check_finite=False) * d
     return weights, 0.5 * (inverse + inverse.T)
+
+
+def _factor(unit: Float[np.ndarray, "q q"]) -> tuple[np.ndarray, bool]:
+    """Cholesky factor of a matrix with a diagonal of 1, for `cho_solve`; of one that is singular but for rounding, too.
+
+    Raises
+    ------
+    LinAlgError
+        Where it is further from positive definite.
+    """
+    try:
+        return cho_factor(unit, lower=True, check_finite=False)
+    except LinAlgError:
+        return cho_factor(unit + _JITTER * np.eye(len(unit)), lower=True, overwrite_a=True, check_finite=False)
 
 
 def within_orthant(
@@ -317,22 +360,48 @@ def within_orthant(
     """The maximum of targetᵀw − ½wᵀHw − Σ rate |w| among weights of the same signs as these; those of 0 stay 0.
 
     Where |w| is linear the maximum solves linear equations. A weight that would change its sign on the way there ends
-    at 0, and the way begins anew without it: the objective is concave, and rises.
+    at 0, and the way begins anew without it: the objective is concave, and rises. Where columns determine each other,
+    so that many weights are as good, the way is the shortest one.
     """
     weights = weights.copy()
     while True:
         free = (weights != 0) | (rate == 0)
         own = np.ix_(free, free)
-        signs = np.sign(weights[free])
-        goal = ridge(hessian[own], target[free] - rate[free] * signs, np.zeros(len(signs)), covariance=False)[0]
+        here, signs = weights[free], np.sign(weights[free])
+        goal = here + _ascent(hessian[own], target[free] - rate[free] * signs - hessian[own] @ here)
         crossing = (rate[free] > 0) & (goal * signs <= 0)
         if not crossing.any():
             weights[free] = goal
             return weights
-        here = weights[free]
         share = np.where(crossing, here / np.where(crossing, here - goal, 1.0), np.inf)
         first = share.min()
         weights[free] = np.where(share <= first, 0.0, here + first * (goal - here))
+
+
+def _ascent(hessian: Float[np.ndarray, "q q"], slope: Float[np.ndarray, " q"]) -> Float[np.ndarray, " q"]:
+    """H⁻¹ slope; the shortest such step, in units of the diagonal, where H is singular.
+
+    Raises
+    ------
+    LinAlgError
+        Where H has a negative eigenvalue, or a diagonal that is not positive.
+    """
+    diagonal = np.diagonal(hessian)
+    if not (diagonal > 0).all():
+        raise LinAlgError("no information on some weight")
+    d = 1 / np.sqrt(diagonal)
+    unit = d[:, None] * hessian * d
+    try:
+        factor = cho_factor(unit, lower=True, check_finite=False)
+        if np.diagonal(factor[0]).min(initial=1.0) ** 2 > _SINGULAR:
+            return d * cho_solve(factor, d * slope, check_finite=False)
+    except LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(unit)
+    if not values[0] > -_SINGULAR * len(values):
+        raise LinAlgError("not positive definite")
+    kept = values > _SINGULAR * len(values)
+    return d * (vectors[:, kept] @ (vectors[:, kept].T @ (d * slope) / values[kept]))
 
 
 def relevant(

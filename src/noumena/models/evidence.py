@@ -41,7 +41,8 @@ class Evidence:
         γ_g, how many of the group's weights the rows determine (MacKay 1992, Neural Comput. 4:415).
     status : Status
         ``DEGENERATE`` where the residual variance is held at its floor: the columns explain y without error.
-        ``FELL`` where it is small enough for rounding to hide the way up; the best point is kept.
+        ``FELL``, of EM and MacKay's steps, where it is small enough for rounding to hide the way up; the best point is
+        kept.
     trace : Trace
         The log evidence at each iteration.
     """
@@ -184,7 +185,7 @@ class _Search:
     def _start(self) -> np.ndarray:
         """The best ratio for all groups alike, for columns of standard deviation 1 where there are several groups."""
         rows = self._rows
-        ratio = best_ratio(self._strength, rows.response, rows.rest, rows.count)
+        ratio = best_ratio(self._strength, rows.response, rows.rest, rows.count, rows.least_square)
         if self._basis is not None:
             return np.array([ratio])
         if ratio == 0:  # together they explain nothing, but one of them may
@@ -237,19 +238,26 @@ class _Search:
 
 
 def _better_without(rows: Rows, group: np.ndarray, found: Posterior, precision: np.ndarray) -> np.ndarray:
-    """Groups whose removal does not lower the evidence, and towards whose removal it rises.
+    """Groups whose removal, one after the other, does not lower the evidence, and towards whose removal it rises.
 
     Removing group g costs ½ [log |λ_g Σ_gg| + m_gᵀ Σ_gg⁻¹ m_g] nats. With C_g the covariance of y without the group,
     the slope of the evidence against 1/λ_g at 0 is ½ [‖X_gᵀC_g⁻¹y‖² − tr X_gᵀC_g⁻¹X_g], where X_gᵀC_g⁻¹y = Σ_gg⁻¹ m_g
-    and X_gᵀC_g⁻¹X_g = Σ_gg⁻¹ − λ_g I (for single columns the q and s of Tipping & Faul 2003).
+    and X_gᵀC_g⁻¹X_g = Σ_gg⁻¹ − λ_g I (for single columns the q and s of Tipping & Faul 2003). What is left has the
+    posterior given w_g = 0: of columns that can stand for each other one stays.
     """
     out = np.zeros(len(precision), dtype=bool)
+    diagonal = found.covariance.ndim == 1
+    mean, covariance = found.mean.copy(), found.covariance.copy()
     for g in range(len(precision)):
         own = np.flatnonzero(group == g)
-        block = np.diag(found.covariance[own]) if rows.gram.ndim == 1 else found.covariance[np.ix_(own, own)]
+        block = np.diag(covariance[own]) if diagonal else covariance[np.ix_(own, own)]
         inverse = np.linalg.inv(block)
-        slope = inverse @ found.mean[own]
-        cost = np.linalg.slogdet(precision[g] * block)[1] + found.mean[own] @ slope
+        slope = inverse @ mean[own]
+        cost = np.linalg.slogdet(precision[g] * block)[1] + mean[own] @ slope
         unwanted = cost <= 0 and slope @ slope <= np.trace(inverse) - precision[g] * len(own)
-        out[g] = unwanted or np.sum(1 - found.free[own]) <= UNDETERMINED * len(own)
+        determined = len(own) - precision[g] * np.trace(block)
+        out[g] = unwanted or determined <= UNDETERMINED * len(own)
+        if out[g] and not diagonal:
+            mean -= covariance[:, own] @ slope
+            covariance -= covariance[:, own] @ inverse @ covariance[own]
     return out

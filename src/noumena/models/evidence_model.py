@@ -17,8 +17,9 @@ from ..core.model import Model
 
 #: Residual variance is held above this share of the response's own, where the columns explain it without error.
 FLOOR = 1e-10
-#: Noise precision above this share of its bound is held there: against FLOOR, rounding is of order 1e-6.
-HELD = 1 - 1e-4
+#: Noise precision above this share of its bound is held there: where the columns explain y without error, the evidence
+#: of a ridge is flat on the way to the bound.
+HELD = 0.99
 #: A group whose weights are determined by less than this share is as good as absent.
 UNDETERMINED = 1e-10
 #: Expected squares below this come from extrapolation only.
@@ -69,9 +70,14 @@ class Rows(NamedTuple):
         return self.response @ self.response + self.rest
 
     @property
+    def least_square(self) -> float:
+        """The floor of the residual sum of squares."""
+        return float(FLOOR * self.square)
+
+    @property
     def least(self) -> float:
         """The floor of the residual variance."""
-        return float(FLOOR * self.square / self.count)
+        return self.least_square / float(self.count)
 
     def errors(self, mean: Any) -> Any:
         """Residuals at these weights, shape (q,)."""

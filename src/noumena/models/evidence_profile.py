@@ -4,10 +4,11 @@ y ~ N(0, V/β) with V = I + XRXᵀ. For given R the maximum over β is ν/(yᵀV
 −½ [ν log(2π yᵀV⁻¹y/ν) + ν + log |V|].
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.linalg.blas import dger  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.optimize import minimize_scalar
 
@@ -38,15 +39,24 @@ class Profile(NamedTuple):
 def best_noise(rows: Rows, ratio: Float[np.ndarray, " p"]) -> float:
     """β = ν/(yᵀV⁻¹y), held where the residual variance would fall below its floor."""
     found = posterior(rows, ratio, 1.0)
-    return float(rows.count / max(found.error + found.penalty, FLOOR * rows.square))
+    return float(rows.count / max(found.error + found.penalty, rows.least_square))
+
+
+def misfit(square: float, least: float, count: float) -> float:
+    """What yᵀV⁻¹y = ``square`` costs at the best β, twice and in nats: ν log of it, or, where β is held, its tangent.
+
+    With ``least`` the smallest sum of squares, β = ν/max(square, least), and −ν log β + β square is this up to a
+    constant.
+    """
+    return float(count * (np.log(max(square, least)) + min(square / least, 1.0) - 1))
 
 
 def best_ratio(
-    strength: Float[np.ndarray, " p"], response: Float[np.ndarray, " p"], rest: float, count: float
+    strength: Float[np.ndarray, " p"], response: Float[np.ndarray, " p"], rest: float, count: float, least: float
 ) -> float:
     """The ratio of one group of orthogonal columns at the maximum, all others fixed.
 
-    Minimises ν log yᵀV⁻¹y + log |V| = ν log(rest + Σ response_j²/(1 + r d_j)) + Σ log(1 + r d_j) over r ≥ 0.
+    Minimises `misfit` + log |V| over r ≥ 0, with yᵀV⁻¹y = rest + Σ response_j²/(1 + r d_j), log |V| = Σ log(1 + r d_j).
 
     Parameters
     ----------
@@ -58,18 +68,22 @@ def best_ratio(
         Of yᵀV⁻¹y, along none.
     count : float
         ν.
+    least : float
+        yᵀV⁻¹y below which β is held.
     """
     d, along = strength[strength > 0], response[strength > 0] ** 2
     if len(d) == 0:
         return 0.0
     square = rest + float(along.sum())
-    if len(d) == 1:  # with v = 1/(1 + rd): ν log(rest + along v) − log v
-        v = rest / (along[0] * (count - 1)) if along[0] > 0 else 1.0
-        return 0.0 if v >= 1 else (1 / max(v, FLOOR) - 1) / d[0]
+    if len(d) == 1:
+        # with v = 1/(1 + rd): ν log(rest + along v) − log v is least at v = rest/(along (ν − 1)); where that meets all
+        # but ``least``, ν along v/least − log v is, at v = least/(along ν)
+        v = max(rest, least * (1 - 1 / count)) / (along[0] * (count - 1)) if along[0] > 0 else 1.0
+        return 0.0 if v >= 1 else (1 / v - 1) / d[0]
 
     def objective(log_ratio: float) -> float:
         inner = 1 + np.exp(log_ratio) * d
-        return count * np.log(max(rest + np.sum(along / inner), FLOOR * square)) + float(np.log(inner).sum())
+        return misfit(rest + float(np.sum(along / inner)), least, count) + float(np.log(inner).sum())
 
     grid = np.linspace(np.log(1e-6 / d.max()), np.log(1 / (FLOOR * d.min())), _GRID)
     tried = np.array([objective(point) for point in grid])
@@ -77,7 +91,7 @@ def best_ratio(
     around = grid[max(best - 1, 0)], grid[min(best + 1, _GRID - 1)]
     found = minimize_scalar(objective, bounds=around, method="bounded", options={"xatol": 1e-10})
     top, value = min((float(found.x), float(found.fun)), (grid[best], tried[best]), key=lambda pair: pair[1])
-    return 0.0 if value >= count * np.log(square) else float(np.exp(top))
+    return 0.0 if value >= misfit(square, least, count) else float(np.exp(top))
 
 
 def coordinates(
@@ -88,26 +102,50 @@ def coordinates(
     For single columns each step is in closed form, as in the fast marginal likelihood of Tipping & Faul (2003,
     AISTATS), but for β, which they hold fixed; a pruned column comes back where the evidence wants it.
     """
-    single = len(ratio) == len(group)
-    members = [np.flatnonzero(group == g) for g in range(len(ratio))]
+    sweep = _columns if len(ratio) == len(group) else _groups
     trace, gains, status = [_objective(rows, ratio[group])], [], None
     for _ in range(max_iter):
-        new = _columns(rows, ratio) if single else _groups(rows, members, group, ratio)
-        value = _objective(rows, new[group])
-        # yᵀV⁻¹y, a small rest of yᵀy where the columns explain nearly all, carries its rounding into the evidence
-        lost = np.finfo(float).eps * best_noise(rows, new[group]) * float(rows.square)
-        gain, noise = value - trace[-1], float(rounding(np.array(value))) + lost
-        if gain < -noise:
-            status = Status.FELL
-            break
-        ratio = new
+        ratio, value = _raised(sweep, rows, group, ratio, trace[-1], np.arange(len(ratio)))
+        gain = value - trace[-1]
         trace.append(value)
         gains.append(gain)
-        if tol > 0 and (abs(gain) <= noise or remaining_gain(gains) < tol):
+        if tol > 0 and (abs(gain) <= _rounding(rows, ratio[group], value) or remaining_gain(gains) < tol):
             status = Status.CONVERGED
             break
     status = status or (Status.COMPLETED if tol <= 0 else Status.MAX_ITERATIONS)
     return Profile(ratio, status, Trace(np.array(trace), np.ones(len(trace), dtype=bool)))
+
+
+def _raised(
+    sweep: Callable[..., np.ndarray],
+    rows: Rows,
+    group: np.ndarray,
+    ratio: np.ndarray,
+    value: float,
+    some: Int[np.ndarray, " some"],
+) -> tuple[np.ndarray, float]:
+    """The ratios after a sweep over ``some`` of the groups, and the log evidence there.
+
+    Each step raises it in theory. Where columns explain all but the floor, the updates within a sweep lose their
+    digits, and the evidence may fall: such a sweep is made again in halves, each from fresh products, down to single
+    groups, of which those whose step still lowers the evidence are left where they are.
+    """
+    new = sweep(rows, group, ratio, some)
+    found = _objective(rows, new[group])
+    if found >= value - _rounding(rows, new[group], found):
+        return new, found
+    if len(some) > 1:
+        for part in np.array_split(some, 2):
+            ratio, value = _raised(sweep, rows, group, ratio, value, part)
+    return ratio, value
+
+
+def _rounding(rows: Rows, ratio: np.ndarray, value: float) -> float:
+    """Rounding of the log evidence.
+
+    yᵀV⁻¹y, a small rest of yᵀy where the columns explain nearly all, carries its own into it.
+    """
+    return float(rounding(np.array(value))) + np.finfo(float).eps * best_noise(rows, ratio) * float(rows.square)
 
 
 def _objective(rows: Rows, ratio: np.ndarray) -> float:
@@ -135,19 +173,22 @@ def _precision_weighted(rows: Rows, ratio: np.ndarray) -> tuple[np.ndarray, np.n
     return kernel, slope, found.error + found.penalty
 
 
-def _columns(rows: Rows, ratio: np.ndarray) -> np.ndarray:
-    """One sweep over single columns. A change of r_j by δ changes V by δx_jx_jᵀ: Sherman & Morrison's formula."""
+def _columns(rows: Rows, group: np.ndarray, ratio: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """One sweep over ``some`` single columns, each its own group.
+
+    A change of r_j by δ changes V by δx_jx_jᵀ: Sherman & Morrison's formula.
+    """
     kernel, slope, left = _precision_weighted(rows, ratio)
     own = np.diagonal(rows.gram)
     kernel, ratio = np.asfortranarray(kernel), np.where(own > 0, ratio, 0.0)
-    for j in np.flatnonzero(own):
+    for j in some[own[some] > 0]:
         without = 1 - ratio[j] * kernel[j, j]  # what V⁻¹ would be without the column
         if without <= 0 or kernel[j, j] <= FLOOR * own[j] * without:
             new = 0.0  # its like is in already
         else:
             along = slope[j] / np.sqrt(kernel[j, j] * without)
-            rest = max(left - slope[j] ** 2 / kernel[j, j], FLOOR * rows.square)
-            new = best_ratio(kernel[j : j + 1, j] / without, np.array([along]), rest, rows.count)
+            rest = float(max(left - slope[j] ** 2 / kernel[j, j], 0.0))
+            new = best_ratio(kernel[j : j + 1, j] / without, np.array([along]), rest, rows.count, rows.least_square)
         if new == ratio[j]:
             continue
         factor = (new - ratio[j]) / (1 + (new - ratio[j]) * kernel[j, j])
@@ -159,15 +200,16 @@ def _columns(rows: Rows, ratio: np.ndarray) -> np.ndarray:
     return ratio
 
 
-def _groups(rows: Rows, members: list[np.ndarray], group: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """One sweep over groups of columns, each in the basis in which it is orthogonal given the others."""
+def _groups(rows: Rows, group: np.ndarray, ratio: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """One sweep over ``some`` groups of columns, each in the basis in which it is orthogonal given the others."""
     ratio = ratio.copy()
-    for g, own in enumerate(members):
+    for g in some:
+        own = np.flatnonzero(group == g)
         kernel, slope, left = _precision_weighted(rows, np.where(group == g, 0.0, ratio[group]))
         strength, basis = orthogonal(kernel[np.ix_(own, own)])
         response = (basis.T @ slope[own]) / np.sqrt(np.where(strength > 0, strength, np.inf))
-        rest = max(left - float(response @ response), FLOOR * rows.square)
-        ratio[g] = best_ratio(strength, response, rest, rows.count)
+        rest = float(max(left - response @ response, 0.0))
+        ratio[g] = best_ratio(strength, response, rest, rows.count, rows.least_square)
     return ratio
 
 

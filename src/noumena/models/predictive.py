@@ -120,5 +120,13 @@ class PredictiveDistribution:
         return 0.5 * (low + high)
 
     def interval(self, level: float = 0.95) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
-        """Ends of the central interval that holds a new response with probability ``level``."""
+        """Ends of the central interval that holds a new response with probability ``level``.
+
+        Raises
+        ------
+        ValueError
+            For a level that is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level={level!r} must be a probability between 0 and 1")
         return self.quantile(0.5 * (1 - level)), self.quantile(0.5 * (1 + level))
