@@ -1,5 +1,6 @@
 """Missing covariates integrated out: joint normals, brute-force marginals, derivatives, recovery, bad input."""
 
+import itertools
 import warnings
 
 import jax
@@ -80,9 +81,15 @@ def test_normal_responses_are_a_joint_normal():
     assert model.log_likelihood_ == pytest.approx(model.joint_log_likelihood_ - marginal, abs=1e-4)
 
 
-@pytest.mark.parametrize("prior", ["flat", "ridge"])
-@pytest.mark.parametrize("intercept", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
+ALL = list(itertools.product(KINDS, [True, False], ["flat", "ridge"]))
+#: One of each kind; with the others, every combination.
+SOME = {("normal", True, "flat"), ("tobit", False, "ridge"), ("probit", True, "ridge")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "intercept", "prior"),
+    [pytest.param(*one, marks=[] if one in SOME else pytest.mark.slow) for one in ALL],
+)
 def test_complete_rows_are_the_plain_fit(kind, intercept, prior):
     """Without holes the covariates' normal says nothing of y; both fits end within 1e-11 nats, 1e-5 standard errors."""
     x, z = table(share=0.0)

@@ -274,11 +274,14 @@ def test_at_most_5000_rows_are_drawn_and_it_is_said():
 
 def test_without_an_intercept_the_deviation_is_that_of_the_rows():
     frame = table()[["$x_1$", HOSTILE]] + 50.0
-    level = np.digitize(frame["$x_1$"] + np.random.default_rng(0).normal(size=120), [49.5, 50.5])
-    model = nm.AugmentedClassifier("ordered_probit").fit(frame, level)
-    place, _, _ = effects(plot(model, frame, level).axes[0])
-    np.testing.assert_allclose(place[:, 0], model.coef_ * frame.to_numpy().std(axis=0), rtol=1e-9)
+    y = frame["$x_1$"] + np.random.default_rng(0).normal(size=120)
+    model = nm.AugmentedRegressor(fit_intercept=False).fit(frame, y)
     assert "for one root mean square of the column" in words(plot(model))
+    ordered = nm.AugmentedClassifier("ordered_probit").fit(frame, np.digitize(y, [49.5, 50.5]))
+    assert "for one standard deviation of the column" in words(plot(ordered))
+    for one, response in ((model, y), (ordered, np.digitize(y, [49.5, 50.5]))):
+        place, _, _ = effects(plot(one, frame, response).axes[0])
+        np.testing.assert_allclose(place[:, 0], one.coef_ * frame.to_numpy().std(axis=0), rtol=1e-9)
 
 
 def test_what_makes_no_sense_is_refused(linear, tmp_path):

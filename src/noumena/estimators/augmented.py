@@ -1,20 +1,18 @@
 """What augmented regressors and classifiers have in common: priors, the fit, errors, files."""
 
 import abc
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
 import jax
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
-from ..core.errors import ConvergenceWarning, DataError, DegenerateWarning
-from ..core.result import Fit, Status, Trace
+from ..core.errors import DataError, DegenerateWarning
+from ..core.result import Fit, Status
 from ..data.design import Design
 from ..families.augmentation import Augmentation
 from ..families.weight_priors import (
@@ -39,6 +37,7 @@ from .augmented_inputs import (
     refuse_constant,
     refuse_determined,
 )
+from .fitted_estimator import FittedEstimator
 from .inputs import check_least_rows, row_weights
 from .missing_covariates import (
     check_missing,
@@ -50,14 +49,13 @@ from .missing_covariates import (
 )
 from .mixture_fitter import double_precision, printer
 from .parameters import integer, real
-from .storage import save
 
 PRIORS = ("flat", "ridge", "laplace", "student_t", "ard", "horseshoe", "group_laplace")
 #: Priors whose hyperparameters have a closed form.
 _ADAPTED = ("ridge", "laplace", "group_laplace")
 
 
-class AugmentedEstimator(BaseEstimator, abc.ABC):
+class AugmentedEstimator(FittedEstimator):
     """Base of `AugmentedRegressor` and `AugmentedClassifier`."""
 
     prior: str
@@ -73,9 +71,6 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
     accelerate: str | None
     verbose: int
 
-    log_likelihood_: float
-    trace_: Trace
-    status_: Status
     n_features_in_: int
     _model: AugmentedRegression
     _joint: JointRegression | None
@@ -280,9 +275,7 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         model = jax.tree.map(np.asarray, fit.model)
         assert isinstance(model, AugmentedRegression)
         self._model = model
-        self.trace_, self.status_ = fit.trace, fit.status
-        self.n_iter_ = max(len(fit.trace) - 1, 1)
-        self._objective = fit.objective
+        self._record(fit)
         self._show()
 
     def _show(self) -> None:
@@ -321,17 +314,10 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
         if self.status_ is Status.DEGENERATE:
             message = "the covariates meet every response exactly, so that the scale goes to 0: use fewer, or a prior"
             warnings.warn(message, DegenerateWarning, stacklevel=4)
-        elif self.status_ not in (Status.CONVERGED, Status.COMPLETED):
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        else:
+            self._tell_unconverged(stacklevel=4)
 
     # --------------------------------------------------------------------------------------------------- answers
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the stopping rule was met."""
-        check_is_fitted(self)
-        return self.status_ is Status.CONVERGED
 
     @property
     def coef_names_(self) -> tuple[str, ...]:
@@ -421,41 +407,21 @@ class AugmentedEstimator(BaseEstimator, abc.ABC):
 
     # ----------------------------------------------------------------------------------------------------- files
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted model as arrays and JSON; `noumena.load` reads it.
-
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
-
     def _to_state(self) -> dict[str, Any]:
-        return {
+        return super()._to_state() | {
             "model": self._model,
             "joint": self._joint,
             "joint_log_likelihood": getattr(self, "joint_log_likelihood_", None),
             "frame": {"location": self._frame.location, "scale": self._frame.scale, "intercept": self._frame.intercept},
             "names": list(self._names),
             "design": self._design,
-            "objective": self._objective,
-            "log_likelihood": self.log_likelihood_,
-            "status": self.status_.value,
-            "trace": {"objective": self.trace_.objective, "accepted": self.trace_.accepted},
             "n_rows": self._n_rows,
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": getattr(self, "feature_names_in_", None),
         }
 
     def _from_state(self, state: dict[str, Any]) -> None:
         self._frame, self._names = Frame(**state["frame"]), tuple(state["names"])
         self._design, self._n_rows = state["design"], state["n_rows"]
-        self.n_features_in_ = state["n_features_in"]
-        if state["feature_names_in"] is not None:
-            self.feature_names_in_ = state["feature_names_in"]
-        self.log_likelihood_, self._joint = state["log_likelihood"], state.get("joint")
+        self._joint = state["joint"]
         if self._joint is not None:
             self.joint_log_likelihood_ = state["joint_log_likelihood"]
-        trace = Trace(state["trace"]["objective"], state["trace"]["accepted"])
-        self._adopt(Fit(state["model"], state["objective"], np.nan, Status(state["status"]), trace))
+        super()._from_state(state)

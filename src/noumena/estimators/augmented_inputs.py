@@ -187,6 +187,11 @@ class Frame:
         return weights @ (self.location / self.scale)
 
     @property
+    def about_means(self) -> bool:
+        """Whether scales are standard deviations, not root mean squares (of means of 0, both are the same)."""
+        return self.intercept or bool(self.location.any())
+
+    @property
     def jacobian(self) -> Float[np.ndarray, "p p"]:
         """Of intercept (where there is one) and slopes, by weights in the frame."""
         found = np.diag(1 / self.scale)

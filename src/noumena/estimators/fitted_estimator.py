@@ -18,8 +18,8 @@ from .storage import save
 class FittedEstimator(BaseEstimator, abc.ABC):
     """Base of the estimators whose parameters come out of one `noumena.core.result.Fit`.
 
-    Subclasses have the parameter ``random_state``, take a fit's parameters in `_adopt`, and add to `_to_state` and
-    `_from_state` what `_adopt` needs beside.
+    Subclasses take a fit's parameters in `_adopt`, and add to `_to_state` and `_from_state` what `_adopt` needs beside;
+    those that draw have the parameter ``random_state``.
     """
 
     random_state: Any

@@ -178,7 +178,7 @@ class FittedAugmented:
     @property
     def unit(self) -> str:
         """What the effects are those of."""
-        known = self.estimator._frame.intercept or self.answers is not None
+        known = self.estimator._frame.about_means or self.answers is not None
         return f"one {'standard deviation' if known else 'root mean square'} of the column"
 
     @property
@@ -263,10 +263,10 @@ def augmented_taken_apart(
     known = getattr(estimator, "feature_names_in_", None)
     columns = [f"x{j}" for j in range(estimator.n_features_in_)] if known is None else [str(one) for one in known]
     deviation = frame.scale[int(frame.intercept) :]
-    if answers is not None and not frame.intercept:  # the frame is not about the means, then
+    if answers is not None and not frame.about_means:
         matrix = answers.covariates.matrix
         if issparse(matrix) or not np.isnan(matrix).any():
-            deviation = Frame.of(matrix, answers.weight, True).scale[1:]
+            deviation = Frame.of(matrix, answers.weight, intercept=False, centred=True).scale
         else:
             deviation = observed_frame(answers.covariates, answers.weight, True).scale[1:]
     return FittedAugmented(
