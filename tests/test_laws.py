@@ -19,6 +19,11 @@ from registry import REGISTRY, gaussian_mixture
 
 pytestmark = pytest.mark.usefixtures("float64")
 rows = pytest.mark.parametrize("row", REGISTRY, ids=lambda row: row.name)
+#: For laws of the mixture, which its structures have in common: one of each kind, and all of them in the long run.
+_SOME = {f"gaussian mixture {name}" for name in ("VVI", "EEE", "VVE", "VVV, prior")}
+kinds = pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row.name, marks=[] if row.name in _SOME else pytest.mark.slow) for row in REGISTRY]
+)
 
 # Sums of some hundred terms of order 1 to 10, in another order: n · eps · size of a term, with room.
 SUM = {"rtol": 1e-11, "atol": 1e-9}
@@ -106,7 +111,7 @@ def test_statistics_are_the_gradient_of_the_bound_and_expected_statistics(row):
     tree_close(jax.tree.map(lambda s: s[0], stats.family), by_hand, **SUM)
 
 
-@rows
+@kinds
 def test_statistics_do_not_depend_on_splits_or_order(row):
     x = holes(clusters(), 0.25, seed=9)
     model = stack([row.start(x, np.random.default_rng(10))])
@@ -138,7 +143,7 @@ def test_a_wholly_missing_row_has_the_prior_as_posterior(row):
         np.testing.assert_allclose(posterior, np.broadcast_to(np.asarray(model.weights), posterior.shape), rtol=1e-12)
 
 
-@rows
+@kinds
 def test_relabelling_the_components_changes_nothing(row):
     x = holes(clusters(), 0.2, seed=15)
     model = row.start(x, np.random.default_rng(16))
@@ -156,7 +161,7 @@ def test_relabelling_the_components_changes_nothing(row):
     tree_close(once.parameters.components(order).mean, again.parameters.mean, rtol=1e-8, atol=1e-10)
 
 
-@rows
+@kinds
 def test_lanes_and_padding_do_not_touch_each_other(row):
     """Two starts side by side, one of them with an idle component, end where each would alone."""
     x = holes(clusters(), 0.2, seed=17)
@@ -180,7 +185,7 @@ def padded(model: Mixture) -> Mixture:
     return Mixture(model.family, np.append(model.weights, 0.0), parameters, np.append(np.asarray(model.active), False))
 
 
-@rows
+@kinds
 def test_an_idle_component_changes_nothing(row):
     x = holes(clusters(), 0.2, seed=20)
     model = row.start(x, np.random.default_rng(21))
@@ -190,7 +195,7 @@ def test_an_idle_component_changes_nothing(row):
     assert float(beside.model.weights[-1]) == 0.0
 
 
-@pytest.mark.parametrize("structure", ["VVV", "VVI"])
+@pytest.mark.parametrize("structure", [pytest.param("VVV", marks=pytest.mark.slow), "VVI"])
 def test_curvature_is_the_derivative_of_the_statistics(structure):
     """∂S/∂η · v against central differences, which are off by O(step²) = 1e-8 relative, with room."""
     x = holes(clusters(), 0.3, seed=25)

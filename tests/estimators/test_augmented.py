@@ -177,7 +177,9 @@ def test_normal_is_least_squares():
     np.testing.assert_allclose(again.coef_, model.coef_, rtol=1e-8)
 
 
-@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize(
+    "link", [pytest.param(one, marks=pytest.mark.slow if one == "multinomial_probit" else []) for one in LINKS]
+)
 def test_classes_are_the_maximum(link):
     x, y = choices(link)
     x = x[:, :2]

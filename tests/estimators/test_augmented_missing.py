@@ -110,6 +110,7 @@ def test_complete_rows_are_the_plain_fit(kind, intercept, prior):
         assert joint.latents(x, y)[name] == pytest.approx(value, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_known_scale():
     """As `test_complete_rows_are_the_plain_fit`; under a ridge the slopes depend on the scale."""
     x, y = table(share=0.0)
@@ -347,7 +348,7 @@ def test_weights_are_repetitions():
 # -------------------------------------------------------------------------------------------------- standard errors
 
 
-@pytest.mark.parametrize("prior", ["flat", "ridge"])
+@pytest.mark.parametrize("prior", ["ridge", pytest.param("flat", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_standard_errors_are_those_of_a_numerical_hessian(kind, prior):
     """Central differences of the summed bound, in coordinates of size 1 with steps of 1e-4: errors of some 1e-7."""
@@ -404,6 +405,7 @@ def observed(kind: str, z: np.ndarray, seed: int) -> np.ndarray:
     return np.column_stack([np.minimum(z, limit), np.where(z > limit, np.inf, z)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_recovery(kind):
     """Estimates within four standard errors of the truth: a false failure in some 5 of 10,000 seeds."""

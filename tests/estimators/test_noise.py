@@ -183,6 +183,7 @@ def test_noise_beside_covariates():
         nm.Mixture({"u": "normal", "age": "normal"}, 2, covariates=["age"]).fit(table)
 
 
+@pytest.mark.slow
 def test_the_bootstrap_starts_from_the_fit_with_its_noise():
     x = clusters_in_noise()
     x[-5:] = [[1e4, 1e4], [-1e4, 1e4], [2e4, -1e4], [1e4, 0], [0, 2e4]]

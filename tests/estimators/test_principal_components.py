@@ -212,6 +212,7 @@ def test_columns_without_common_factors(missing):
     assert pca.log_likelihood_ == pytest.approx(log_likelihood(x, pca.mean_, pca.get_covariance()), rel=1e-10)
 
 
+@pytest.mark.slow
 def test_precisions_are_in_the_units_of_the_columns():
     """w ~ N(0, 1/α): ten times the unit, a hundredth of α. With noise of their own, columns are standardised first."""
     x = table()

@@ -105,7 +105,9 @@ def test_one_component_is_the_regression_itself(family):
 # ------------------------------------------------------------------------------------------------------ brute force
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", ["poisson", *(pytest.param(one, marks=pytest.mark.slow) for one in ("normal", "logistic"))]
+)
 def test_log_likelihood_and_errors_by_hand(family):
     """Σ_n log Σ_k π_k(w) p(y | x, k) from the textbook densities, and its Hessian by automatic differentiation."""
     table, y = experts(family, n=500, seed=3)

@@ -137,6 +137,7 @@ def test_one_component_has_the_errors_of_its_fisher_information(family):
         np.testing.assert_allclose(errors[name], value, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_t_of_many_degrees_of_freedom_has_the_errors_of_a_normal():
     x = clusters(n=400, k=2, seed=3, spread=3.0)
     options = {"init_params": nm.GaussianMixture(2, random_state=0).fit_predict(x), "tol": 1e-10}
@@ -174,6 +175,7 @@ def latent_classes(n: int = 600, missing: float = 0.1) -> np.ndarray:
     return np.where(rng.random(x.shape) < missing, np.nan, x)
 
 
+@pytest.mark.slow
 def test_latent_classes_have_the_errors_of_their_likelihood():
     """Against the Hessian, by automatic differentiation, of the log likelihood written out; missing answers too."""
     x = latent_classes()

@@ -232,6 +232,7 @@ def test_entropies_and_divergences_of_a_product_are_sums_over_its_parts():
     np.testing.assert_allclose(family.kl(natural, turned), normal.sum(axis=1) + poisson.sum(axis=1), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_density_of_a_product_is_the_product_of_its_parts_densities():
     """Each part by itself over its own columns, row by row, so that each has its own missing patterns."""
     case = CASES[0]

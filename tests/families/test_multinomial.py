@@ -110,6 +110,7 @@ def test_entropies_of_large_totals():
     np.testing.assert_allclose(large.entropy(large.natural(parameters(p))), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_trial_is_categorical_and_two_columns_are_binomial():
     one = family(Totals(np.ones(1), np.ones(1)))
     level = np.arange(4)

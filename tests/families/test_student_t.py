@@ -422,6 +422,7 @@ def test_number_of_free_parameters(freedom, more):
         assert family_of(x, structure, freedom).n_parameters(3) == 9 + code.n_parameters(3, 3) + more
 
 
+@pytest.mark.slow
 def test_parameters_are_recovered_from_simulated_rows():
     """5,000 rows of two components, a tenth of the cells missing: every estimate within 4.5 standard errors.
 

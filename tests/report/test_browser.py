@@ -21,7 +21,10 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"),
+]
 
 #: Shows the page in a frame of the given width and writes down how wide it became, and what scrolls in vain.
 WRAPPER = """<!doctype html><meta charset="utf-8"><body style="margin:0">

@@ -34,8 +34,8 @@ _MESSAGES = {
     Status.COMPLETED: "tol=0 asked for exactly max_iter iterations, and they were run",
     Status.MAX_ITERATIONS: "max_iter iterations were not enough to converge: raise max_iter or tol",
     Status.INTERRUPTED: "interrupted: these are the best parameters so far",
-    Status.DEGENERATE: "a component collapsed or lost its rows, so its likelihood means nothing: "
-    "use fewer components, a simpler covariance structure or a prior",
+    Status.DEGENERATE: "a component collapsed or lost its rows, or the residuals of a regression vanished, so that the "
+    "likelihood means nothing: use fewer components or columns, a simpler covariance structure or a prior",
     Status.FELL: "the bound fell beyond rounding where theory says that it cannot: "
     "the parameters before the fall are kept",
     Status.NOT_FINITE: "the bound is not a finite number: the last finite parameters are kept",

@@ -47,8 +47,11 @@ class FittedEstimator(BaseEstimator, abc.ABC):
         return self.status_ is Status.CONVERGED
 
     def _tell_unconverged(self, stacklevel: int) -> None:
-        """Warn where the fit has not come to an end; ``stacklevel`` counts from the caller, as `warnings.warn` does."""
-        if self.status_ not in (Status.CONVERGED, Status.COMPLETED):
+        """Warn where the fit has not come to an end; ``stacklevel`` counts from the caller, as `warnings.warn` does.
+
+        Of a fall, `noumena.core.fit.fit` has warned.
+        """
+        if not self.status_.ok and self.status_ is not Status.FELL:
             message = f"after {self.n_iter_} iterations: {self.status_.message}"
             warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
 
