@@ -182,12 +182,6 @@ class GaussianMixture(CompletingMixture):
             self._column_names(),
         )
 
-    @property
-    def _family(self) -> Normal | DiagonalNormal:
-        family, _ = self._model.foreground()
-        assert isinstance(family, Normal | DiagonalNormal)
-        return family
-
     def _check_columns(self, problem: Problem) -> None:
         check_columns(problem.summary, self._column_names())
 

@@ -85,11 +85,6 @@ class Plan:
         """Entries of the largest product."""
         return max(self.sizes, default=1)
 
-    @property
-    def clique(self) -> Scope:
-        """The variables of the largest product."""
-        return self.steps[int(np.argmax(self.sizes))].scope if self.steps else ()
-
 
 def _grouped(states: Sequence[int], scopes: Sequence[Scope], step: Step) -> tuple[tuple[tuple[int, ...], Scope], ...]:
     groups: list[tuple[tuple[int, ...], Scope]] = []
