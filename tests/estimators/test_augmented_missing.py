@@ -269,6 +269,7 @@ def joint_model(intercept: bool = True, prior: RidgePrior | None = None) -> tupl
     return model, Block(np.concatenate([x, y], axis=1), rng.uniform(0.5, 1.5, size=60))
 
 
+@pytest.mark.slow
 def test_gather_is_the_gradient_of_the_bound():
     """Rounding: sums of 60 rows of terms below 100, with condition numbers below 100."""
     model, block = joint_model()

@@ -317,7 +317,7 @@ def slopes(function, at: np.ndarray, step: np.ndarray) -> np.ndarray:
     return np.array([(function(at + move) - function(at - move)) / (2 * move.sum()) for move in moves]).T
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.2], ids=["complete", "holes"])
+@pytest.mark.parametrize("missing", [0.0, pytest.param(0.2, marks=pytest.mark.slow)], ids=["complete", "holes"])
 @pytest.mark.parametrize("noise", ["diagonal", [0, 0, 0, 1, 1, 1]], ids=["diagonal", "grouped"])
 def test_errors_of_a_pattern_are_those_of_the_numerical_hessian(missing, noise):
     x = simulated(n=200, missing=missing)

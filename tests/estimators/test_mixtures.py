@@ -159,6 +159,7 @@ def test_student_t_with_a_prior_and_many_degrees_of_freedom_is_a_gaussian_mixtur
     assert abs(robust.trace_.objective[-1] - robust.log_likelihood_) > 1.0
 
 
+@pytest.mark.slow
 def test_a_prior_keeps_a_student_t_from_collapsing(tmp_path):
     """Rows that lie in a plane, here in two groups, have no density without one."""
     rng = np.random.default_rng(0)

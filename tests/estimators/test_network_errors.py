@@ -81,6 +81,7 @@ def test_missing_cells_cost_what_the_second_derivative_of_the_marginal_likelihoo
         np.testing.assert_allclose(errors[node], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_latent_class_network_has_the_errors_of_the_latent_class_analysis():
     rng = np.random.default_rng(3)
     group = rng.random(400) < 0.4

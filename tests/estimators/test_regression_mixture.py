@@ -175,7 +175,7 @@ def stats_poisson(y, rate):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("accelerate", [None, "squarem"])
+@pytest.mark.parametrize("accelerate", [pytest.param(None, marks=pytest.mark.slow), "squarem"])
 def test_the_objective_never_falls(family, accelerate):
     table, y = experts(family, n=300, seed=5)
     rm = nm.RegressionMixture(

@@ -33,7 +33,12 @@ def test_missing_cells_cost_information_of_their_column_only():
     np.testing.assert_allclose(errors.means[0], np.sqrt([s[0, 0] / 900, s[1, 1] / 600]), rtol=1e-4)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+_SOME = ("VVI", "EEE", "VVE", "VVV")
+
+
+@pytest.mark.parametrize(
+    "structure", [pytest.param(one, marks=[] if one in _SOME else pytest.mark.slow) for one in STRUCTURES]
+)
 def test_every_structure_has_finite_errors_with_its_own_number_of_parameters(structure):
     x = holes(clusters(n=300, k=2, seed=5, spread=3.0), 0.1, seed=6)
     gm = nm.GaussianMixture(2, covariance=structure, random_state=0, tol=1e-9, max_iter=5000).fit(x)
@@ -215,6 +220,7 @@ def test_an_estimate_at_its_edge_has_no_error():
     np.testing.assert_allclose(errors.probabilities[component, 1], np.sqrt(p * (1 - p) / 50), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_mixed_tables_have_the_errors_of_their_parts():
     """One component: columns are independent, each has its own error; a group of normals those of a normal."""
     rng = np.random.default_rng(0)

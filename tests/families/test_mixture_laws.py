@@ -137,7 +137,7 @@ def close(a, b, **tolerance) -> None:
 
 
 @cases
-@pytest.mark.parametrize("accelerate", [None, "squarem"])
+@pytest.mark.parametrize("accelerate", [pytest.param(None, marks=pytest.mark.slow), "squarem"])
 def test_the_objective_never_falls(case, accelerate):
     x = case.rows()
     model = case.start(x, 2)

@@ -436,6 +436,7 @@ def test_noise_is_one_more_component(tmp_path):
     assert f"{told.expected[2]:.1f}" in text
 
 
+@pytest.mark.slow
 def test_covariates_have_a_table_and_weights_are_averages(tmp_path):
     rng, n = np.random.default_rng(0), 300
     age = rng.normal(size=n)
