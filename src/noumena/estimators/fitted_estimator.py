@@ -15,45 +15,22 @@ from .parameters import generator
 from .storage import save
 
 
-class FittedEstimator(BaseEstimator, abc.ABC):
-    """Base of the estimators whose parameters come out of one `noumena.core.result.Fit`.
+class StoredEstimator(BaseEstimator):
+    """Base of all estimators of this library: whether the fit converged, draws, files.
 
-    Subclasses take a fit's parameters in `_adopt`, and add to `_to_state` and `_from_state` what `_adopt` needs beside;
-    those that draw have the parameter ``random_state``.
+    Those that draw have the parameter ``random_state``; `save` asks for `_to_state`, and `noumena.load` for
+    `_from_state`.
     """
 
     random_state: Any
 
-    log_likelihood_: float
-    trace_: Trace
     status_: Status
-    n_iter_: int
-    _objective: float
-
-    @abc.abstractmethod
-    def _adopt(self, fit: Fit) -> None:
-        """Take a fit's parameters, in the units of the data; calls `_record`."""
-
-    def _record(self, fit: Fit) -> None:
-        """Keep how a fit went."""
-        self.log_likelihood_, self._objective = fit.bound, fit.objective
-        self.trace_, self.status_ = fit.trace, fit.status
-        self.n_iter_ = max(len(fit.trace) - 1, 1)
 
     @property
     def converged_(self) -> bool:
         """Whether the stopping rule was met."""
         check_is_fitted(self)
         return self.status_ is Status.CONVERGED
-
-    def _tell_unconverged(self, stacklevel: int) -> None:
-        """Warn where the fit has not come to an end; ``stacklevel`` counts from the caller, as `warnings.warn` does.
-
-        Of a fall, `noumena.core.fit.fit` has warned.
-        """
-        if not self.status_.ok and self.status_ is not Status.FELL:
-            message = f"after {self.n_iter_} iterations: {self.status_.message}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
 
     def _rng(self, random_state: Any) -> np.random.Generator:
         """The generator of a method's argument, or the estimator's own where it is None."""
@@ -68,6 +45,37 @@ class FittedEstimator(BaseEstimator, abc.ABC):
             Where the file cannot be written; what was there before is untouched.
         """
         save(self, path)
+
+
+class FittedEstimator(StoredEstimator, abc.ABC):
+    """Base of the estimators whose parameters come out of one `noumena.core.result.Fit`.
+
+    Subclasses take a fit's parameters in `_adopt`, and add to `_to_state` and `_from_state` what `_adopt` needs beside.
+    """
+
+    log_likelihood_: float
+    trace_: Trace
+    n_iter_: int
+    _objective: float
+
+    @abc.abstractmethod
+    def _adopt(self, fit: Fit) -> None:
+        """Take a fit's parameters, in the units of the data; calls `_record`."""
+
+    def _record(self, fit: Fit) -> None:
+        """Keep how a fit went."""
+        self.log_likelihood_, self._objective = fit.bound, fit.objective
+        self.trace_, self.status_ = fit.trace, fit.status
+        self.n_iter_ = max(len(fit.trace) - 1, 1)
+
+    def _tell_unconverged(self, stacklevel: int) -> None:
+        """Warn where the fit has not come to an end; ``stacklevel`` counts from the caller, as `warnings.warn` does.
+
+        Of a fall, `noumena.core.fit.fit` has warned.
+        """
+        if not self.status_.ok and self.status_ is not Status.FELL:
+            message = f"after {self.n_iter_} iterations: {self.status_.message}"
+            warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
 
     def _to_state(self) -> dict[str, Any]:
         """What a file keeps."""

@@ -1,12 +1,10 @@
 """Units that are alike but not the same: means of groups, known up to a standard error, shrunk towards each other."""
 
-import os
 import warnings
 from typing import Any, Self
 
 import numpy as np
 from scipy.special import ndtr, ndtri
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..core.accelerate import accelerator
@@ -18,8 +16,8 @@ from ..models.chains import effective_sample_size, r_hat, summary
 from ..models.hierarchical_gibbs import Draws, gibbs
 from ..models.hierarchical_normal import Units, maximise, standard_errors
 from ..models.standard_errors import StandardErrors
+from .fitted_estimator import StoredEstimator
 from .parameters import generator, integer, real
-from .storage import save
 
 #: Chains have converged below this R̂ and above this number of effective draws (Vehtari et al. 2021, section 4).
 _R_HAT, _EFFECTIVE = 1.01, 400
@@ -27,7 +25,7 @@ _R_HAT, _EFFECTIVE = 1.01, 400
 _HALVINGS = 60
 
 
-class HierarchicalNormal(BaseEstimator):
+class HierarchicalNormal(StoredEstimator):
     """Normal effects θ_j of units, each measured with a known standard error: y_j ~ N(θ_j, s_j²), θ_j ~ N(μ, τ²).
 
     The local unknowns θ_j get posteriors. The global ones, μ and τ, get a point estimate (empirical Bayes) or, with θ,
@@ -70,6 +68,7 @@ class HierarchicalNormal(BaseEstimator):
     trace_ : Trace
         Of the best of four starts; its last entry is the step to the edge, where that was taken. For ``"em"``.
     status_ : Status
+    converged_ : bool
         For ``"gibbs"`` converged means: R̂ at most 1.01 and 400 effective draws at least, of every unknown.
     draws_ : dict
         ``mean`` and ``spread``, shape (n_chains, n_draws), and ``effects``, shape (n_chains, n_draws, units). For
@@ -97,7 +96,6 @@ class HierarchicalNormal(BaseEstimator):
     at_edge_: bool
     log_likelihood_: float
     trace_: Trace
-    status_: Status
     draws_: dict[str, np.ndarray]
 
     def __init__(
@@ -328,7 +326,7 @@ class HierarchicalNormal(BaseEstimator):
         error = np.atleast_1d(np.asarray(standard_error, dtype=float))
         if error.ndim != 1 or not (error >= 0).all():
             raise ValueError("standard_error must be a list of numbers, none below 0")
-        rng = generator(self.random_state if random_state is None else random_state)
+        rng = self._rng(random_state)
         mean, spread, uncertain = (part[:, 0] for part in self._global())
         which = rng.integers(len(mean), size=len(error))
         # a draw of μ is common to all units; with point estimates it is the estimate itself
@@ -363,16 +361,6 @@ class HierarchicalNormal(BaseEstimator):
             raise NoumenaError('point estimates have no draws to judge: fit with inference="gibbs"')
         rows = [{"unknown": name, **summary(draws)} for name, draws in self._chains()]
         return pyarrow.Table.from_pylist(rows)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Store the fitted model as arrays and JSON; `noumena.load` reads it.
-
-        Raises
-        ------
-        OutputError
-            Where the file cannot be written; what was there before is untouched.
-        """
-        save(self, path)
 
     def _to_state(self) -> dict[str, Any]:
         state = {"names": self._names, "response": self._response, "error": self._error, "status": self.status_.value}
