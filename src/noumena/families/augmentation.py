@@ -12,6 +12,7 @@ import scipy.special
 from jaxtyping import Float
 from scipy.optimize import brentq
 
+from .log_gamma import stirling_rest
 from .normal_chart import LOG_2PI
 from .student_t import LEAST, MOST, START
 
@@ -24,8 +25,6 @@ _END = 40.0
 _NARROW = 1e-2
 #: Residuals below this share of a typical one count as 0 for quantiles.
 _CORE = 1e-6
-#: From here on a series for the gamma function is exact to rounding.
-_SERIES = 16.0
 
 
 class Working(NamedTuple):
@@ -226,12 +225,9 @@ class StudentLikelihood(ResponseLikelihood):
 
 
 def _log_gamma_step(a: Array, xp: Any, special: Any) -> Array:
-    """log Γ(a + ½) − log Γ(a) = ½ log a − 1/(8a) + 1/(192a³) − …, without the cancellation when a is large."""
-    small, large = xp.minimum(a, _SERIES), xp.maximum(a, _SERIES)
-    r = 1 / (large * large)
-    series = (1 / 8 - r * (1 / 192 - r * (1 / 640 - r * (17 / 14336 - r * 31 / 18432)))) / large
-    near = special.gammaln(small + 0.5) - special.gammaln(small)
-    return xp.where(a < _SERIES, near, 0.5 * xp.log(large) - series)
+    """log Γ(a + ½) − log Γ(a) = ½ log a − 1/(8a) + …, without the cancellation when a is large."""
+    rest = stirling_rest(a + 0.5, xp, special) - stirling_rest(a, xp, special)
+    return rest + 0.5 * xp.log(a) + (a + 0.5) * xp.log1p(0.5 / a) - 0.5
 
 
 def _degrees(gap: float) -> float:

@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Bool, Float, Int
 from scipy.special import digamma
 
@@ -16,6 +15,7 @@ from .chart import Chart
 from .covariance import Structure
 from .family import Family
 from .gaussian_integral import gaussian_integral_parts
+from .log_gamma import stirling_rest
 from .normal import (
     Frame,
     Normal,
@@ -33,8 +33,6 @@ from .normal_inverse_wishart import NormalInverseWishart
 LEAST, MOST = 0.1, 1e4
 #: Where estimated degrees of freedom begin.
 START = 10.0
-#: From here on, Stirling's series is exact to rounding with the terms below.
-_SERIES = 16.0
 _NEWTON_STEPS = 6
 _ANY = Structure.named("VVV")
 
@@ -292,13 +290,7 @@ def _integral_over_weight(
 
 
 def _stirling_rest(a: Float[Array, "..."]) -> Float[Array, "..."]:
-    """g(a) = lgamma(a) − a log a + a = ½ log(2π/a) + 1/(12a) − …, without the cancellation when a is large."""
-    small, large = jnp.minimum(a, _SERIES), jnp.maximum(a, _SERIES)
-    r = 1 / (large * large)  # Abramowitz & Stegun 6.1.41
-    series = (1 / 12 - r * (1 / 360 - r * (1 / 1260 - r * (1 / 1680 - r * (1 / 1188 - r * 691 / 360360))))) / large
-    return jnp.where(
-        a < _SERIES, gammaln(small) - small * jnp.log(small) + small, 0.5 * (LOG_2PI - jnp.log(large)) + series
-    )
+    return stirling_rest(a, jnp, jax.scipy.special)
 
 
 def solve_degrees(gap: Float[Array, "..."]) -> Float[Array, "..."]:
