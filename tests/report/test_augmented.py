@@ -433,7 +433,7 @@ def test_bounds_are_not_called_likelihoods(tmp_path):
     assert f"{number(bound.bound_, 1)}lower bound" in text
     assert f"{number(bound.log_likelihood_, 1)}exact" in text
     assert "posterior standard deviation" in text
-    assert "Deviations of a mean-field posterior are somewhat too small." in text
+    assert "Deviations of a mean-field posterior are too small" in text
     sd = np.sqrt(np.diagonal(bound.covariance_))[1]
     assert tight("±".join(plus_minus(bound.coef_[0], sd))) in tight(text)
 

@@ -271,10 +271,16 @@ def _error_note(fitted: FittedAugmented, off: np.ndarray | None) -> str | None:
         return None
     if fitted.uncertain:
         exact = getattr(fitted.estimator, "bound_is_exact_", False)
-        return None if exact else "Deviations of a mean-field posterior are somewhat too small."
+        if exact:
+            return None
+        several = fitted.kind == "ordered_probit" or fitted.kind.startswith("multinomial")
+        return f"Deviations of a mean-field posterior are too small{', here up to five times' if several else ''}."
     told = []
     if fitted.kind in ("laplace", "asymmetric_laplace"):
-        told.append("Those of quantiles are right only if the responses have the asymmetric Laplace density.")
+        told.append(
+            "Those of quantiles are right only if the responses have the asymmetric Laplace density: "
+            'standard_errors(X, y, method="sandwich") does not rely on it.'
+        )
     if (fitted.coef == 0).any():
         told.append("Beside coefficients of exactly 0, which have none, they are conditional on these zeros.")
     elif fitted.estimator.prior != "flat":
